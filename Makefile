@@ -1,0 +1,46 @@
+# Every target sets itself up: a virtual environment in .venv, torch first, then netcaliper under constraints.txt.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PYTEST_FLAGS ?=
+
+.PHONY: help venv demo test lint format clean
+
+help:
+	@echo "make demo    train a deliberately wide CNN on digits, read it, write out/demo/report.html"
+	@echo "make test    run every test"
+	@echo "make lint    ruff, pyright and the floors (import-linter)"
+	@echo "make format  let ruff rewrite what it can"
+	@echo "make venv    only install (PYTHON=python3.12 picks another interpreter, 3.11 or later)"
+	@echo "make clean   remove .venv and out"
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "netcaliper needs Python 3.11 or later; name one: make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet torch==2.13.0 -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[test,dev]' -c constraints.txt
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/netcaliper demo -o out/demo
+
+# One thread a worker: two busy thread pools on two cores are slower than one.
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv out

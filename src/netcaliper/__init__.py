@@ -1,0 +1,57 @@
+"""netcaliper reads the true size of a trained network.
+
+How wide, how deep and how nonlinear is the function that the weights really compute, next to how big it looks on paper?
+
+The public names are loaded on first use, so that ``netcaliper --help`` and the report floor work without importing
+torch.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netcaliper import errors as errors
+    from netcaliper.measure.static import measure as measure
+    from netcaliper.reading.store import load as load
+    from netcaliper.trace.trace import trace as trace
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "errors": ("netcaliper.errors", None),
+    "load": ("netcaliper.reading.store", "load"),
+    "measure": ("netcaliper.measure.static", "measure"),
+    "trace": ("netcaliper.trace.trace", "trace"),
+}
+
+__all__ = ["__version__", "errors", "load", "measure", "trace"]
+
+
+class _Facade(ModuleType):
+    """Keeps public functions reachable although folders share their names.
+
+    ``nc.trace`` and ``nc.measure`` are functions, ``netcaliper/trace`` and ``netcaliper/measure`` are folders.
+    Importing a submodule makes Python set it as an attribute of the package, which would hide the function; this class
+    drops that one assignment. ``from netcaliper.trace.graph import Graph`` is not affected; ``import
+    netcaliper.trace.graph as g`` is, because it looks the folder up as an attribute: write the former.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOME and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module 'netcaliper' has no attribute {name!r}")
+        module, attribute = _HOME[name]
+        home = import_module(module)
+        return home if attribute is None else getattr(home, attribute)
+
+    def __dir__(self) -> list[str]:
+        return sorted(set(super().__dir__()) | set(__all__))
+
+
+sys.modules[__name__].__class__ = _Facade

@@ -1,0 +1,71 @@
+"""Every error that netcaliper raises on purpose.
+
+::
+
+    NetcaliperError
+    ├── InputError            an argument that cannot be used: the message names it and the remedy
+    │   ├── SpecError         a model or data spec on the command line that cannot be resolved
+    │   └── DataError         batches that are empty, of the wrong shape, not finite, too few, ...
+    ├── TraceError            a model that cannot be read
+    │   ├── ExportRefused     torch.export cannot turn it into a graph; names the line of its code
+    │   └── ReplayMismatch    the graph does not reproduce the model's own outputs
+    └── ReadingError          a record on disk
+        ├── OutputExists      something is already there; nothing is overwritten silently
+        ├── CorruptReading    not a reading, or damaged
+        └── NewerSchema       written by a later netcaliper
+
+A message says which argument, which relation was expected, both values, and what to do about it.
+The command line prints the message without a traceback and exits with ``exit_code``.
+"""
+
+
+class NetcaliperError(Exception):
+    """Root of every error raised on purpose."""
+
+    exit_code = 1
+
+
+class InputError(NetcaliperError, ValueError):
+    """An argument cannot be used as given."""
+
+    exit_code = 2
+
+
+class SpecError(InputError):
+    """A model or data spec cannot be resolved."""
+
+
+class DataError(InputError):
+    """The data cannot be used as given."""
+
+    exit_code = 1
+
+
+class TraceError(NetcaliperError):
+    """A model cannot be read."""
+
+
+class ExportRefused(TraceError):
+    """``torch.export`` cannot turn the model into a graph."""
+
+
+class ReplayMismatch(TraceError):
+    """The traced graph does not reproduce the model's own outputs."""
+
+
+class ReadingError(NetcaliperError):
+    """A record on disk cannot be read or written."""
+
+
+class OutputExists(ReadingError):
+    """The output path already exists."""
+
+    exit_code = 2
+
+
+class CorruptReading(ReadingError):
+    """The files are not a reading, or are damaged."""
+
+
+class NewerSchema(ReadingError):
+    """The reading was written by a later version of netcaliper."""
