@@ -1,0 +1,163 @@
+"""A trained zoo network on disk: a folder with ``config.json`` and ``model.safetensors``.
+
+``config.json`` holds the schema version, the network's name and arguments and, as plain data, how it was trained.
+The folder is written aside and moved into place, so that it is either whole or not there.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import nn
+
+from netcaliper.errors import CorruptReading, InputError, NewerSchema, OutputExists, ReadingError, SpecError
+from netcaliper.zoo.cnn import CNN
+from netcaliper.zoo.mlp import MLP
+from netcaliper.zoo.models import ZOO, build, name_of
+from netcaliper.zoo.weights import load_weights
+
+CHECKPOINT_VERSION = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network read back from disk.
+
+    Attributes:
+        model: the trained network, in eval mode, on the CPU.
+        name: its name in the zoo.
+        arguments: the arguments that build it.
+        training: how it was trained, as it was given to ``save_checkpoint``.
+    """
+
+    model: MLP | CNN
+    name: str
+    arguments: dict[str, Any]
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(model: nn.Module, folder: str | Path, *, training: Mapping[str, Any] | None = None) -> Path:
+    """Write a zoo network to a new folder.
+
+    Args:
+        model: a network of the zoo.
+        folder: where; it must not exist yet, its parents are made.
+        training: facts about the training (JSON-ready), kept for the record.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputExists: ``folder`` is already there.
+        InputError: the network is not the zoo's, or ``training`` is not plain data.
+        ReadingError: it cannot be written (for example, the disk is full); nothing is left behind.
+    """
+    folder = Path(folder)
+    name = name_of(model)
+    if name is None or not isinstance(model, MLP | CNN):
+        raise InputError(
+            f"`model` is a {type(model).__name__}; a checkpoint folder holds networks of the zoo ({', '.join(ZOO)}). "
+            "Save other weights with safetensors and name the factory: `package.module:factory --weights FILE`."
+        )
+    config = {
+        "schema_version": CHECKPOINT_VERSION,
+        "network": name,
+        "arguments": model.config.model_dump(),
+        "training": dict(training or {}),
+    }
+    try:
+        text = json.dumps(config, indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`training` must be plain finite JSON data: {error}") from error
+    weights = save({key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()})
+    _refuse_existing(folder)
+    aside: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+        # mkdtemp builds it for its owner alone; a checkpoint may be read by whoever may read what is around it.
+        aside.chmod(0o777 & ~_umask())
+        (aside / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+        (aside / WEIGHTS_FILE).write_bytes(weights)
+        _refuse_existing(folder)
+        os.rename(aside, folder)
+    except OSError as error:
+        raise ReadingError(f"the checkpoint {str(folder)!r} cannot be written: {error.strerror or error}") from error
+    finally:
+        if aside is not None and aside.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def load_checkpoint(folder: str | Path) -> Checkpoint:
+    """Read a checkpoint folder.
+
+    Raises:
+        CorruptReading: a file is missing or damaged, or the weights do not fit the network that ``config.json``
+            describes: the first name that differs is given with both shapes.
+        NewerSchema: written by a later netcaliper.
+    """
+    folder = Path(folder)
+    config = _read_config(folder)
+    try:
+        model = build(config["network"], config["arguments"])
+    except InputError as error:
+        raise CorruptReading(
+            f"{str(folder / CONFIG_FILE)!r} does not describe a network of the zoo: {error}"
+        ) from error
+    try:
+        load_weights(model, folder / WEIGHTS_FILE)
+    except SpecError as error:
+        raise CorruptReading(f"the checkpoint {str(folder)!r} is damaged: {error}") from error
+    return Checkpoint(model.eval(), config["network"], config["arguments"], config["training"])
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether ``folder`` looks like a checkpoint: a folder with a ``config.json``."""
+    return (folder / CONFIG_FILE).is_file()
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    file = folder / CONFIG_FILE
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CorruptReading(f"{str(folder)!r} is not a checkpoint: it has no {CONFIG_FILE}.") from error
+    except (OSError, ValueError) as error:
+        raise CorruptReading(f"{str(file)!r} cannot be read: {error}") from error
+    version = config.get("schema_version") if isinstance(config, dict) else None
+    if not isinstance(version, int):
+        raise CorruptReading(f"{str(file)!r} is not a netcaliper checkpoint: it names no `schema_version`.")
+    if version > CHECKPOINT_VERSION:
+        raise NewerSchema(
+            f"{str(file)!r} has `schema_version` {version}, this netcaliper reads up to {CHECKPOINT_VERSION}; "
+            "update netcaliper."
+        )
+    expected = {"network": str, "arguments": dict, "training": dict}
+    for key, kind in expected.items():
+        if not isinstance(config.get(key), kind):
+            raise CorruptReading(
+                f"{str(file)!r} is damaged: `{key}` must be a {kind.__name__}, got {config.get(key)!r}."
+            )
+    return config
+
+
+def _refuse_existing(folder: Path) -> None:
+    if folder.exists():
+        raise OutputExists(
+            f"{str(folder)!r} already exists and is not overwritten; choose another folder or remove it."
+        )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

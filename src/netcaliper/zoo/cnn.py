@@ -1,0 +1,125 @@
+"""A plain convolutional network for small images (8 x 8 digits, 32 x 32 photographs)."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from netcaliper.zoo.activation import ActivationName, activation
+from netcaliper.zoo.config import Config, Count, Widths
+
+
+class CNNConfig(Config):
+    """Everything that determines the architecture of a ``CNN``.
+
+    Attributes:
+        channels: channels of the input image.
+        size: height and width of the input image in pixels.
+        widths: base channels of each stage.
+        width: factor on every entry of ``widths`` (rounded, at least one channel): the network's width as one number.
+        depth: convolutions a stage: the network's depth as one number.
+        classes: number of outputs (logits).
+        norm: whether BatchNorm follows each convolution (which then has no bias).
+        activation: name of the nonlinearity.
+    """
+
+    channels: Count = 1
+    size: Count = 8
+    widths: Widths = (16, 32, 64)
+    width: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    depth: Count = 1
+    classes: Count = 10
+    norm: bool = True
+    activation: ActivationName = "relu"
+
+    @model_validator(mode="after")
+    def _pooled_image_has_a_pixel(self) -> "CNNConfig":
+        stages = len(self.widths)
+        if self.size >> (stages - 1) < 1:
+            raise ValueError(
+                f"`size` = {self.size} pixels are halved {stages - 1} times by the {stages} stages of `widths`, "
+                f"which leaves none; use a `size` of at least {1 << (stages - 1)} or fewer stages"
+            )
+        return self
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """Shape of one example, without the batch axis."""
+        return (self.channels, self.size, self.size)
+
+    @property
+    def stage_widths(self) -> tuple[int, ...]:
+        """Channels of each stage: ``max(1, round(width * base))``."""
+        return tuple(max(1, round(self.width * base)) for base in self.widths)
+
+
+class CNN(nn.Module):
+    """``(conv 3x3 -> BatchNorm -> activation) x depth`` in each stage, 2 x 2 max pooling between stages, mean, linear.
+
+    Sites are called ``stages.0.0.act``: stage, convolution within the stage.
+
+    Args:
+        channels: channels of the input image.
+        size: height and width of the input image; the default fits the 8 x 8 digits.
+        widths: base channels of each stage.
+        width: factor on ``widths``.
+        depth: convolutions a stage.
+        classes: number of logits.
+        norm: whether BatchNorm follows each convolution.
+        activation: one of ``netcaliper.zoo.activation.ACTIVATIONS``.
+
+    Raises:
+        InputError: an argument is of the wrong type or out of range, or pooling would leave no pixel.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        size: int = 8,
+        widths: Sequence[int] = (16, 32, 64),
+        width: float = 1.0,
+        depth: int = 1,
+        classes: int = 10,
+        norm: bool = True,
+        activation: ActivationName = "relu",
+    ) -> None:
+        super().__init__()
+        self.config = CNNConfig(
+            channels=channels,
+            size=size,
+            widths=tuple(widths),
+            width=width,
+            depth=depth,
+            classes=classes,
+            norm=norm,
+            activation=activation,
+        )
+        self.stages = nn.ModuleList()
+        fan_in = channels
+        for units in self.config.stage_widths:
+            blocks = [_Block(fan_in if d == 0 else units, units, norm, activation) for d in range(depth)]
+            self.stages.append(nn.Sequential(*blocks))
+            fan_in = units
+        self.pool = nn.MaxPool2d(2)
+        self.head = nn.Linear(fan_in, classes)
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """Return the logits."""
+        for number, stage in enumerate(self.stages):
+            if number > 0:
+                x = self.pool(x)  # [batch, units, height / 2, width / 2]
+            x = stage(x)  # [batch, units, height, width]
+        x = x.mean((2, 3))  # [batch, units]
+        return self.head(x)
+
+
+class _Block(nn.Module):
+    def __init__(self, inputs: int, units: int, norm: bool, name: ActivationName) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, units, 3, padding=1, bias=not norm)
+        self.norm = nn.BatchNorm2d(units) if norm else nn.Identity()
+        self.act = activation(name)
+
+    def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch units height width"]:
+        return self.act(self.norm(self.conv(x)))

@@ -1,0 +1,148 @@
+"""Data sets: the digits that come with scikit-learn, arrays in an ``npz`` file, and what a user's factory returns."""
+
+import inspect
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int, Shaped
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from netcaliper.errors import DataError, SpecError
+from netcaliper.trace.batches import check_reiterable
+from netcaliper.zoo.batches import Batches
+from netcaliper.zoo.factory import call_factory, find_factory
+
+Split = Literal["all", "train", "test"]
+
+SPLIT_SEED = 0
+TEST_SHARE = 0.25
+
+
+def digits(split: Split = "all", *, batch_size: int = 256) -> Batches:
+    """Handwritten digits (scikit-learn's copy of the UCI test set): float32 ``[N, 1, 8, 8]`` in [0, 1], labels 0 to 9.
+
+    N is 1,797 for ``"all"``, 1,347 for ``"train"`` and 450 for ``"test"``: a stratified split that never changes.
+    """
+    images, labels = load_digits(return_X_y=True)
+    x = (np.asarray(images, dtype=np.float32) / 16.0).reshape(-1, 1, 8, 8)
+    return _split(x, np.asarray(labels, dtype=np.int64), split, batch_size)
+
+
+def npz(file: str | Path, split: Split = "all", *, batch_size: int = 256) -> Batches:
+    """Arrays of an ``npz`` file: ``x`` ``[N, ...]`` and, optionally, integer labels ``y`` ``[N]``.
+
+    Floating inputs become float32; integer inputs (tokens) int64. Pickled arrays are not loaded.
+
+    Args:
+        file: written by ``numpy.savez(file, x=..., y=...)``.
+        split: ``"train"`` and ``"test"`` are a fixed 3 : 1 split, stratified by label where that is possible.
+        batch_size: examples a batch.
+
+    Raises:
+        SpecError: the file is missing or not an ``npz`` file.
+        DataError: an array is missing, of the wrong dtype or shape, or not finite.
+    """
+    file = Path(file)
+    arrays = _read_npz(file)
+    if "x" not in arrays:
+        held = ", ".join(sorted(arrays)) or "none"
+        raise DataError(
+            f"{file.name!r} has no array `x`, it has: {held}; write it with `numpy.savez(file, x=..., y=...)`."
+        )
+    return _split(_inputs(arrays["x"], file), _labels(arrays, file), split, batch_size)
+
+
+def from_factory(spec: str, split: Split = "all") -> Iterable[Any]:
+    """Call ``package.module:factory``, which returns a re-iterable of batches.
+
+    A factory that has a parameter ``split`` is given it; another one can only be asked for ``"all"``.
+
+    Raises:
+        SpecError: there is no such factory, it fails, or what it returns cannot be iterated more than once.
+    """
+    factory = find_factory(spec)
+    takes_split = "split" in inspect.signature(factory).parameters
+    if split != "all" and not takes_split:
+        raise SpecError(
+            f"{spec!r}: `split` = {split!r} is asked for, but the factory has no parameter `split`; add one."
+        )
+    data = call_factory(factory, spec, **({"split": split} if takes_split else {}))
+    try:
+        check_reiterable(data)
+    except DataError as error:
+        raise SpecError(f"{spec!r}: what the factory returned cannot be used: {error}") from error
+    return data
+
+
+def _split(x: Shaped[np.ndarray, "N ..."], y: Int[np.ndarray, " N"] | None, split: Split, batch_size: int) -> Batches:
+    rows = np.arange(len(x))
+    if split != "all":
+        train, test = _train_test(rows, y)
+        rows = np.sort(train if split == "train" else test)
+    return Batches(torch.from_numpy(x[rows]), None if y is None else torch.from_numpy(y[rows]), batch_size=batch_size)
+
+
+def _train_test(rows: Int[np.ndarray, " N"], y: Int[np.ndarray, " N"] | None) -> list[Any]:
+    if len(rows) < 2:
+        raise DataError(f"`split` needs at least 2 examples, there is {len(rows)}; use the split 'all'.")
+    try:
+        return train_test_split(rows, test_size=TEST_SHARE, random_state=SPLIT_SEED, stratify=y)
+    except ValueError:
+        # A class with one example, or fewer test examples than classes, cannot be stratified.
+        return train_test_split(rows, test_size=TEST_SHARE, random_state=SPLIT_SEED)
+
+
+def _read_npz(file: Path) -> dict[str, np.ndarray]:
+    if not file.is_file():
+        raise SpecError(f"`npz`: there is no file {str(file)!r}.")
+    try:
+        with file.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise SpecError(f"{file.name!r} cannot be read as an npz file without pickles: {error}") from error
+    if arrays is None:
+        raise SpecError(
+            f"{file.name!r} is a single array, not an npz file; write it with `numpy.savez(file, x=..., y=...)`."
+        )
+    return arrays
+
+
+def _inputs(x: Shaped[np.ndarray, "..."], file: Path) -> Shaped[np.ndarray, "..."]:
+    if x.ndim < 2:
+        raise DataError(f"{file.name!r}: `x` must have shape [examples, ...], got {list(x.shape)}; add an axis.")
+    if len(x) == 0:
+        raise DataError(f"{file.name!r}: `x` holds no example: its shape is {list(x.shape)}.")
+    if x.dtype.kind == "f":
+        if not np.isfinite(x).all():
+            bad = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))[0])
+            raise DataError(
+                f"{file.name!r}: `x` is not finite, first in example {bad}; remove or repair such examples."
+            )
+        return np.ascontiguousarray(x, dtype=np.float32)
+    if x.dtype.kind in "iu" and x.dtype != np.uint8:
+        return np.ascontiguousarray(x, dtype=np.int64)
+    raise DataError(
+        f"{file.name!r}: `x` is {x.dtype}; store images as float32, scaled as the model expects them, "
+        "and tokens as int64."
+    )
+
+
+def _labels(arrays: dict[str, np.ndarray], file: Path) -> Int[np.ndarray, "..."] | None:
+    if "y" not in arrays:
+        return None
+    x, y = arrays["x"], arrays["y"]
+    if y.shape != (len(x),):
+        raise DataError(
+            f"{file.name!r}: `y` must have shape [{len(x)}], one label for each example of `x`, got {list(y.shape)}."
+        )
+    if y.dtype.kind not in "iu":
+        raise DataError(f"{file.name!r}: `y` is {y.dtype}; labels must be integers 0, 1, ...")
+    if y.min() < 0:
+        raise DataError(f"{file.name!r}: `y` holds the label {int(y.min())}; labels must be integers 0, 1, ...")
+    return np.ascontiguousarray(y, dtype=np.int64)

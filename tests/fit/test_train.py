@@ -1,0 +1,182 @@
+"""The training loop: equals hand-written descent, learns, repeats, and refuses what cannot be trained on."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from netcaliper.errors import DataError, InputError
+from netcaliper.fit.train import Step, accuracy, fit
+from netcaliper.zoo.batches import Batches
+from netcaliper.zoo.data import digits
+from netcaliper.zoo.models import build
+
+
+def blobs(examples=60, classes=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(examples) % classes
+    x = torch.randn(examples, 4, generator=generator) * 0.3
+    x[torch.arange(examples), y] += 2
+    return x, y
+
+
+def equal(a, b):
+    return all(torch.equal(tensor, b.state_dict()[name]) for name, tensor in a.state_dict().items())
+
+
+def test_sgd_equals_a_loop_written_by_hand():
+    x, y = blobs()
+    batches = [(x[:25], y[:25]), (x[25:], y[25:])]
+    model = build("mlp", {"inputs": 4, "widths": [5], "classes": 3})
+    slow = copy.deepcopy(model).double()
+    velocity = {name: torch.zeros_like(p) for name, p in slow.named_parameters()}
+    losses = []
+    for _ in range(3):
+        total = 0.0
+        for xb, yb in batches:
+            loss = cross_entropy(slow(xb.double()), yb)
+            gradients = torch.autograd.grad(loss, list(slow.parameters()))
+            with torch.no_grad():
+                for (name, p), g in zip(slow.named_parameters(), gradients, strict=True):
+                    velocity[name] = 0.9 * velocity[name] + g
+                    p -= 0.05 * velocity[name]
+            total += loss.item() * len(xb)
+        losses.append(total / len(x))
+    record = fit(model, batches, epochs=3, learning_rate=0.05, optimizer="sgd")
+    assert record.loss == pytest.approx(losses, rel=1e-5)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.double(), slow.get_parameter(name), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_it_learns_what_is_easy(optimizer):
+    data = Batches(*blobs(), batch_size=16)
+    model = build("mlp", {"inputs": 4, "widths": [8], "classes": 3})
+    record = fit(model, data, epochs=40, learning_rate=0.02, optimizer=optimizer)
+    assert record.loss[-1] < 0.1 * record.loss[0]
+    assert record.accuracy[-1] == 1.0
+    assert accuracy(model, data) == 1.0
+    assert (record.examples, record.epochs, len(record.loss)) == (60, 40, 40)
+
+
+def test_digits_are_learned_in_seconds():
+    model = build("cnn", {"widths": [16, 32]})
+    fit(model, digits("train", batch_size=32), epochs=8, learning_rate=5e-3)
+    assert accuracy(model, digits("test")) > 0.9
+
+
+def test_seed_decides_and_the_random_state_stays():
+    data = Batches(*blobs(), batch_size=16)
+
+    def trained(seed):
+        net = nn.Sequential(build("mlp", {"inputs": 4, "widths": [8], "classes": 3}), nn.Dropout(0.5))
+        return net, fit(net, data, epochs=2, seed=seed)
+
+    state = torch.get_rng_state()
+    (first, record), (again, same), (other, _) = trained(1), trained(1), trained(2)
+    assert torch.equal(state, torch.get_rng_state())
+    assert record == same
+    assert equal(first, again)
+    assert not equal(first, other)
+
+
+def test_modes():
+    data = Batches(*blobs())
+    model = build("mlp", {"inputs": 4, "widths": [8], "classes": 3})
+    fit(model, data, epochs=1)
+    assert not any(module.training for module in model.modules())
+    model.train()
+    model.head.eval()
+    accuracy(model, data)
+    assert model.training
+    assert not model.head.training
+
+
+def test_progress_is_told_every_batch():
+    steps: list[Step] = []
+    data = Batches(*blobs(), batch_size=25)
+    model = build("mlp", {"inputs": 4, "widths": [8], "classes": 3})
+    record = fit(model, data, epochs=2, progress=steps.append)
+    assert [(step.epoch, step.batch, step.batches) for step in steps] == [(e, b, 3) for e in (1, 2) for b in (1, 2, 3)]
+    assert [steps[2].loss, steps[5].loss] == list(record.loss)
+
+
+def test_a_loader_without_a_length_is_trained_on():
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter(zip(*blobs(10), strict=True))
+
+    steps: list[Step] = []
+    loader = torch.utils.data.DataLoader(Stream(), batch_size=4)
+    record = fit(build("mlp", {"inputs": 4, "classes": 3}), loader, epochs=1, progress=steps.append)
+    assert record.examples == 10
+    assert [step.batches for step in steps] == [None] * 3
+
+
+def test_accuracy_counts_the_largest_logit():
+    """Logits are given: no parameter is needed, and 3 of 4 are right."""
+    logits = torch.eye(3)[[0, 1, 2, 2]]
+    assert accuracy(nn.Identity(), [(logits[:3], torch.tensor([0, 1, 2])), (logits[3:], torch.tensor([0]))]) == 0.75
+
+
+def test_record_is_plain_data():
+    model = build("mlp", {"inputs": 4, "widths": [8], "classes": 3})
+    record = fit(model, Batches(*blobs()), epochs=1, seed=9)
+    assert record.facts()["seed"] == 9
+    assert record.facts()["loss"] == record.loss
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
+        ({"epochs": 1, "learning_rate": 0.0}, "`learning_rate` must be a positive number, got 0"),
+        ({"epochs": 1, "learning_rate": float("nan")}, "`learning_rate` must be a positive number, got nan"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(InputError, match=message):
+        fit(build("mlp", {}), digits(), **arguments)
+
+
+def test_a_model_without_parameters_or_logits_is_refused():
+    with pytest.raises(InputError, match="no parameter that requires a gradient"):
+        fit(nn.Flatten(), digits(), epochs=1)
+    with pytest.raises(InputError, match=r"logits of shape \[batch, classes\], got \[256, 2, 8, 8\]"):
+        fit(nn.Conv2d(1, 2, 3, padding=1), digits(), epochs=1)
+
+
+X, Y = blobs()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([X], "`data` has no labels"),
+        ([(X, Y + 1)], r"labels must lie in 0 .. 2 because the model has 3 outputs, got 3"),
+        ([(X, Y - 1)], "got -1"),
+        ([(X, Y.float())], "labels must be integers"),
+        ([(X, Y[:5])], r"labels must be integers of shape \[60\]"),
+        ([], "no batches"),
+        ((batch for batch in [(X, Y)]), "one-shot"),
+        ([(torch.full_like(X, torch.nan), Y)], "NaN"),
+    ],
+)
+def test_bad_data(data, message):
+    model = build("mlp", {"inputs": 4, "widths": [5], "classes": 3})
+    with pytest.raises(DataError, match=message):
+        fit(model, data, epochs=1)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    model = build("mlp", {"inputs": 4, "widths": [5], "classes": 3})
+    with pytest.raises(DataError, match="training diverged with `learning_rate` = 1e\\+30; lower it"):
+        fit(model, Batches(X, Y), epochs=20, learning_rate=1e30, optimizer="sgd")
+
+
+def test_batchnorm_and_a_single_example():
+    data = digits("train", batch_size=1346)
+    with pytest.raises(DataError, match="the batch at example 1346 holds 1 example and BatchNorm needs at least 2"):
+        fit(build("cnn", {"widths": [2]}), data, epochs=1)

@@ -1,0 +1,169 @@
+"""Data sets: right values, fixed splits, and messages that say what is wrong with a file or a factory."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from netcaliper.errors import DataError, SpecError
+from netcaliper.zoo.batches import Batches
+from netcaliper.zoo.data import digits, from_factory, npz
+
+
+def test_digits_are_the_images_of_scikit_learn():
+    data = digits()
+    images, labels = load_digits(return_X_y=True)
+    assert data.x.dtype == torch.float32
+    np.testing.assert_array_equal(data.x.flatten(1).numpy() * 16, images)
+    assert data.y is not None
+    np.testing.assert_array_equal(data.y.numpy(), labels)
+    assert float(data.x.min()) == 0
+    assert float(data.x.max()) == 1
+
+
+def test_digits_split_is_a_stratified_partition():
+    whole, train, test = digits("all"), digits("train"), digits("test")
+    assert (len(train.x), len(test.x), len(whole.x)) == (1347, 450, 1797)
+    rows = {tuple(image.flatten().tolist()) for image in whole.x}
+    parts = [{tuple(image.flatten().tolist()) for image in part.x} for part in (train, test)]
+    assert parts[0] | parts[1] == rows
+    assert not parts[0] & parts[1]
+    assert whole.y is not None
+    assert test.y is not None
+    expected = torch.bincount(whole.y) / 4
+    assert (torch.bincount(test.y) - expected).abs().max() <= 1
+
+
+def test_split_never_changes():
+    assert torch.equal(digits("test").x, digits("test").x)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def write(**arrays):
+        file = tmp_path / "data.npz"
+        np.savez(file, **arrays)
+        return file
+
+    return write
+
+
+def test_npz_with_and_without_labels(saved):
+    x, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 4
+    labelled = npz(saved(x=x, y=y), batch_size=8)
+    assert isinstance(labelled, Batches)
+    assert len(labelled) == 3
+    np.testing.assert_array_equal(labelled.x.numpy(), x.astype(np.float32))
+    assert labelled.y is not None
+    np.testing.assert_array_equal(labelled.y.numpy(), y)
+    assert npz(saved(x=x)).y is None
+
+
+def test_npz_split_is_a_partition_in_order(saved):
+    file = saved(x=np.arange(40.0)[:, None], y=np.arange(40) % 2)
+    train, test = npz(file, "train").x[:, 0], npz(file, "test").x[:, 0]
+    assert (len(train), len(test)) == (30, 10)
+    assert torch.equal(torch.cat([train, test]).sort().values, torch.arange(40.0))
+    assert torch.equal(train, train.sort().values)
+
+
+def test_npz_split_without_a_possible_stratification(saved):
+    file = saved(x=np.arange(8.0)[:, None], y=np.arange(8))
+    assert len(npz(file, "test").x) == 2
+
+
+def test_tokens_stay_integers(saved):
+    assert npz(saved(x=np.arange(12, dtype=np.int32).reshape(3, 4))).x.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": np.zeros((3, 2))}, "no array `x`, it has: images"),
+        ({"x": np.zeros(3)}, r"`x` must have shape \[examples, ...\], got \[3\]"),
+        ({"x": np.zeros((0, 3))}, "`x` holds no example"),
+        ({"x": np.array([[0.0, 1.0], [np.nan, 1.0]])}, "`x` is not finite, first in example 1"),
+        ({"x": np.array([[0.0, np.inf]])}, "`x` is not finite, first in example 0"),
+        ({"x": np.zeros((3, 2), dtype=np.uint8)}, "`x` is uint8; store images as float32"),
+        ({"x": np.zeros((3, 2), dtype=complex)}, "`x` is complex128"),
+        ({"x": np.zeros((3, 2)), "y": np.zeros(2, dtype=int)}, r"`y` must have shape \[3\].*got \[2\]"),
+        ({"x": np.zeros((3, 2)), "y": np.zeros(3)}, "`y` is float64; labels must be integers"),
+        ({"x": np.zeros((3, 2)), "y": np.array([0, -1, 1])}, "`y` holds the label -1"),
+    ],
+)
+def test_npz_says_what_is_wrong(saved, arrays, message):
+    with pytest.raises(DataError, match=message):
+        npz(saved(**arrays))
+
+
+def test_npz_files_that_are_none(tmp_path, saved):
+    with pytest.raises(SpecError, match="there is no file"):
+        npz(tmp_path / "nothing.npz")
+    text = tmp_path / "text.npz"
+    text.write_text("not an archive")
+    with pytest.raises(SpecError, match="cannot be read as an npz file without pickles"):
+        npz(text)
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(saved(x=np.zeros((50, 50))).read_bytes()[:200])
+    with pytest.raises(SpecError, match="cannot be read as an npz file"):
+        npz(cut)
+    single = tmp_path / "single.npz"
+    with single.open("wb") as stream:
+        np.save(stream, np.zeros(3))
+    with pytest.raises(SpecError, match="single array"):
+        npz(single)
+
+
+class Bomb:
+    """Unpickling this raises: a loader that lets it through would be noticed."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("unpickled",))
+
+
+def test_npz_never_unpickles(saved):
+    with pytest.raises(SpecError, match="without pickles"):
+        npz(saved(x=np.array([Bomb()], dtype=object)))
+
+
+def test_one_example_cannot_be_split(saved):
+    with pytest.raises(DataError, match="at least 2 examples, there is 1"):
+        npz(saved(x=np.zeros((1, 2))), "train")
+
+
+@pytest.fixture
+def factories(tmp_path, monkeypatch):
+    (tmp_path / "my_loaders.py").write_text(
+        "import torch\n"
+        "batches = [torch.zeros(2, 3)]\n"
+        "def plain(): return [torch.zeros(2, 3), torch.ones(1, 3)]\n"
+        "def parts(split): return [torch.full((1,), len(split))]\n"
+        "def once(): return (b for b in plain())\n"
+        "def number(): return 3\n"
+        "def broken(): raise KeyError('path')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("factories")
+def test_factories():
+    assert len(list(from_factory("my_loaders:plain"))) == 2
+    assert int(next(iter(from_factory("my_loaders:parts", "train")))) == 5
+
+
+@pytest.mark.parametrize(
+    ("spec", "split", "message"),
+    [
+        ("my_loaders:once", "all", r"one-shot generator.*list\(data\)"),
+        ("my_loaders:number", "all", "got int"),
+        ("my_loaders:broken", "all", "KeyError: 'path'"),
+        ("my_loaders:batches", "all", "is a list; name a function"),
+        ("my_loaders:plain", "test", "has no parameter `split`"),
+        ("my_loaders:plian", "all", "did you mean 'plain'"),
+    ],
+)
+@pytest.mark.usefixtures("factories")
+def test_factories_that_cannot_be_used(spec, split, message):
+    with pytest.raises(SpecError, match=message):
+        from_factory(spec, split)
