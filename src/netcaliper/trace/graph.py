@@ -1,0 +1,262 @@
+"""The traced network: sites and what reads them, running with taps and overrides, forks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from netcaliper.errors import DataError, InputError
+from netcaliper.trace.batches import Batch, as_batch
+from netcaliper.trace.export import Exported
+from netcaliper.trace.program import Program, tensors_of
+from netcaliper.trace.site import Site
+
+Override = Tensor | Callable[[Tensor], Tensor]
+Tap = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Units that must change together: sites and weights that share producer rows.
+
+    Attributes:
+        name: ``g1``, ``g2``, ... in graph order.
+        sites: names of the sites.
+        producers: names of the weighted calls whose output rows belong to it.
+        consumers: names of the weighted calls whose input columns belong to it.
+        units: number of classes of rows.
+        frozen: number of classes that nothing can remove (bound to an input, a reshape or a mixing operation).
+    """
+
+    name: str
+    sites: tuple[str, ...]
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    units: int
+    frozen: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run returned.
+
+    Attributes:
+        output: the model's output, in the model's own structure.
+        forks: for every forked site the outputs under its overrides.
+    """
+
+    output: Any
+    forks: dict[str, list[Any]] = field(default_factory=dict)
+
+
+class Graph:
+    """A traced network. Made by :func:`netcaliper.trace`; the model itself is only read."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        exported: Exported,
+        program: Program,
+        sites: Sequence[Site],
+        skipped: Sequence[tuple[str, str]],
+        groups: Sequence[Group],
+        device: torch.device,
+        inputs_required: int,
+    ) -> None:
+        """Hold what the trace found (see ``trace.py``)."""
+        self.name = name
+        self.sites = tuple(sites)
+        self.skipped = tuple(skipped)
+        self.groups = tuple(groups)
+        self.device = device
+        self.inputs_required = inputs_required
+        self.program = program
+        self.example = exported.batch
+        self.dynamic_batch = exported.batch_symbol is not None
+        self.static_reason = exported.static_reason
+        self.replay: dict[str, float] = {}
+        """Largest absolute difference to the model's own outputs, by what was replayed."""
+        self._site = {site.name: site for site in self.sites}
+        self._shapes = {
+            node.name: node.meta["val"].shape
+            for node in exported.program.graph.nodes
+            if node.op == "placeholder" and isinstance(node.meta.get("val"), Tensor)
+        }
+
+    @property
+    def traced_batch(self) -> int:
+        """Batch size of the example that was traced."""
+        return self.example.size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the first floating-point weight (of the example if the model has none)."""
+        tensors = [self.program.fixed(name) for name in self.program.parameters] + self.example.tensors()
+        return next((t.dtype for t in tensors if isinstance(t, Tensor) and t.is_floating_point()), torch.float32)
+
+    def site(self, name: str) -> Site:
+        """Return a site by name.
+
+        Raises:
+            InputError: there is no such site; the message names the nearest.
+        """
+        if name in self._site:
+            return self._site[name]
+        import difflib
+
+        near = difflib.get_close_matches(name, self._site, n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        raise InputError(f"`site` {name!r} is not one of the {len(self.sites)} sites of {self.name}{hint}")
+
+    def run(
+        self,
+        batch: Any,
+        *,
+        taps: Mapping[str, Tap] | None = None,
+        overrides: Mapping[str, Override] | None = None,
+        forks: Mapping[str, Sequence[Override]] | None = None,
+    ) -> Run:
+        """Run the network once.
+
+        Args:
+            batch: a batch as a loader yields it (labels are ignored).
+            taps: for a site (or graph node) a function that is called with its value, then its pre-activations, as soon
+                as the value exists. Tensors are valid during the call only; copy what must be kept.
+            overrides: for a site (or node) the value that replaces its own, or a function from its value to another
+                one.
+            forks: for a site (or node) a list of overrides; the part of the network that depends on the site is
+                replayed under each, which costs only that part.
+
+        Raises:
+            DataError: the batch does not fit the traced inputs.
+            InputError: an unknown site, or an override of another shape.
+        """
+        batch = as_batch(batch, inputs_required=self.inputs_required)
+        if not self.dynamic_batch and batch.size != self.traced_batch:
+            return self._run_static(batch, taps or {}, overrides or {}, forks or {})
+        return self._run(batch, batch.size, taps or {}, overrides or {}, forks or {})
+
+    def _run(
+        self, batch: Batch, valid: int, taps: Mapping[str, Tap], overrides: Mapping[str, Override],
+        forks: Mapping[str, Sequence[Override]],
+    ) -> Run:  # fmt: skip
+        output, forked = self.program.run(
+            self._inputs(batch),
+            on_value={self._node(key): self._tap(key, tap, batch.size, valid) for key, tap in taps.items()},
+            overrides={self._node(key): _override(key, value) for key, value in overrides.items()},
+            forks={self._node(key): [_override(key, value) for value in values] for key, values in forks.items()},
+        )
+        by_key = {key: forked[self._node(key)] for key in forks}
+        return Run(output, by_key)
+
+    def _run_static(
+        self,
+        batch: Batch,
+        taps: Mapping[str, Tap],
+        overrides: Mapping[str, Override],
+        forks: Mapping[str, Sequence[Override]],
+    ) -> Run:
+        """Run a graph that is bound to one batch size: in pieces of that size, the last one filled up and cut again."""
+        size, runs = self.traced_batch, []
+        for start in range(0, batch.size, size):
+            index = torch.arange(start, min(start + size, batch.size))
+            piece = batch.take(index)
+            valid = piece.size
+            if any(isinstance(value, Tensor) for value in overrides.values()):
+                raise InputError(
+                    f"`overrides` holds a tensor, but the graph of {self.name} is bound to batches of {size} "
+                    f"({self.static_reason});"
+                    " pass a function of the value"
+                )
+            runs.append((valid, self._run(piece.repeated(size), valid, taps, overrides, forks)))
+        return Run(
+            _joined([(valid, run.output) for valid, run in runs], size),
+            {
+                key: [_joined([(v, run.forks[key][i]) for v, run in runs], size) for i in range(len(forks[key]))]
+                for key in forks
+            },
+        )
+
+    def _node(self, key: str) -> str:
+        return self._site[key].node if key in self._site else self._checked_node(key)
+
+    def _checked_node(self, key: str) -> str:
+        if any(step.name == key for step in self.program.steps):
+            return key
+        return self.site(key).node
+
+    def _tap(self, key: str, tap: Tap, size: int, valid: int) -> Callable[[Any, dict[str, Any]], None]:
+        inputs = self._site[key].inputs if key in self._site else ()
+
+        def call(value: Tensor, values: dict[str, Any]) -> None:
+            tensors = [value, *(values[name] for name in inputs)]
+            if valid < size:
+                axis = self._site[key].batch_axis if key in self._site else 0
+                tensors = [t.narrow(axis, 0, t.shape[axis] // size * valid) for t in tensors]
+            tap(*tensors)
+
+        return call
+
+    def _inputs(self, batch: Batch) -> list[Any]:
+        """Return the inputs in the graph's order, checked against the shapes that it was traced with."""
+        traced = self.example
+        if len(batch.args) != len(traced.args) or set(batch.kwargs) != set(traced.kwargs):
+            raise DataError(
+                f"the batch has {len(batch.args)} positional inputs and keys {sorted(batch.kwargs)}, the traced "
+                "example had"
+                f" {len(traced.args)} and {sorted(traced.kwargs)}; feed the model what it was traced with"
+            )
+        batch = batch.to(self.device)
+        values = [*batch.args, *(batch.kwargs[key] for key in traced.kwargs)]
+        flat = [leaf for value in values for leaf in pytree.tree_leaves(value)]
+        theirs = [leaf for v in (*traced.args, *traced.kwargs.values()) for leaf in pytree.tree_leaves(v)]
+        for name, value, example in zip(self.program.user_inputs, flat, theirs, strict=True):
+            if not isinstance(value, Tensor) or not isinstance(example, Tensor):
+                continue
+            if value.dtype != example.dtype:
+                raise DataError(
+                    f"input `{name}` has dtype {value.dtype}, the traced example had {example.dtype}; convert it with"
+                    f" `.to({example.dtype})`"
+                )
+            traced_shape = self._shapes[name]
+            fits = len(traced_shape) == value.dim() and all(
+                not isinstance(ours, int) or ours == size for ours, size in zip(traced_shape, value.shape, strict=True)
+            )
+            if not fits:
+                expected = ["any" if not isinstance(size, int) else str(size) for size in traced_shape]
+                raise DataError(
+                    f"input `{name}` has shape {tuple(value.shape)}, the traced example allows ({', '.join(expected)});"
+                    " resize the data"
+                    " or trace with an example of that shape"
+                )
+        return flat
+
+
+def _override(key: str, value: Override) -> Callable[[Tensor], Tensor]:
+    def replace_value(old: Tensor) -> Tensor:
+        new = value(old) if callable(value) else value
+        if not isinstance(new, Tensor) or new.shape != old.shape:
+            got = tuple(new.shape) if isinstance(new, Tensor) else type(new).__name__
+            raise InputError(f"the override of `{key}` must have shape {tuple(old.shape)}, got {got}")
+        return new.to(old.dtype)
+
+    return replace_value
+
+
+def _joined(pieces: list[tuple[int, Any]], size: int) -> Any:
+    """Join outputs of equal structure along the batch axis, leaving out what was only filled up."""
+    leaves = []
+    structure = pytree.tree_structure(pieces[0][1])
+    for parts in zip(*(pytree.tree_leaves(output) for _, output in pieces), strict=True):
+        if isinstance(parts[0], Tensor) and parts[0].dim() and parts[0].shape[0] == size:
+            leaves.append(torch.cat([part[:valid] for part, (valid, _) in zip(parts, pieces, strict=True)]))
+        else:
+            leaves.append(parts[0])
+    return pytree.tree_unflatten(leaves, structure)
+
+
+__all__ = ["Graph", "Group", "Override", "Run", "Tap", "tensors_of"]

@@ -1,0 +1,185 @@
+"""``nc.trace``: a model and an example, and the graph with its sites."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from netcaliper.errors import DataError, InputError, TraceError
+from netcaliper.trace.batches import as_batch, check_values
+from netcaliper.trace.export import Exported, check_model, device_of, export
+from netcaliper.trace.flow import Found, Sweep
+from netcaliper.trace.graph import Graph, Group
+from netcaliper.trace.ids import MIXED, line
+from netcaliper.trace.program import Program
+from netcaliper.trace.replay import check_deterministic, check_replay
+from netcaliper.trace.site import Site
+
+
+def trace(model: nn.Module, example: Any, *, name: str | None = None) -> Graph:
+    """Read a network: where its units live, which weights read each of them, what must change together.
+
+    The model is exported to a functional graph, and the graph is checked against the model's own outputs, on the
+    example and at batches of 1, 2 and 5. The model is left exactly as it was: mode, device, dtype, hooks, parameters,
+    RNG state.
+
+    Args:
+        model: a module in eval mode.
+        example: a batch as a loader yields it: a tensor, ``(inputs, labels)``, a tuple of positional tensors, or a
+            dict.
+        name: what to call the network in messages and reports (default: its class).
+
+    Raises:
+        InputError: the model is in train mode, is random, has non-finite weights, or is on another device than the
+            example.
+        DataError: the example is not a batch the model takes.
+        ExportRefused: the model cannot be exported; the message names the line of its code.
+        ReplayMismatch: the graph does not reproduce the model.
+    """
+    check_model(model)
+    name = name or type(model).__name__
+    required = _required_inputs(model)
+    batch = as_batch(example, inputs_required=required)
+    check_values(batch, "`example`")
+    device = device_of(model)
+    for tensor in batch.tensors():
+        if tensor.device != device:
+            raise InputError(
+                f"`example` is on {tensor.device}, `model` is on {device}; move one of them: "
+                f"`model.to({str(tensor.device)!r})` or"
+                f" `example.to({str(device)!r})`"
+            )
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        _check_forward(model, batch)
+        exported = export(model, batch)
+        graph = _graph(model, exported, name, device, required)
+        check_deterministic(model, graph)
+        graph.replay = check_replay(model, graph, batch)
+    return graph
+
+
+def _required_inputs(model: nn.Module) -> int:
+    """Return how many positional inputs ``forward`` cannot do without."""
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return max(1, sum(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters))
+
+
+def _check_forward(model: nn.Module, batch: Any) -> None:
+    """Run the model once: a batch that it does not take must fail with the model's own words, not inside the export."""
+    try:
+        with torch.no_grad():
+            output = model(*batch.args, **batch.kwargs)
+    except Exception as failure:
+        shapes = [f"{tuple(t.shape)} {t.dtype}" for t in batch.tensors()]
+        words = (str(failure).splitlines() or [type(failure).__name__])[0]
+        raise DataError(
+            f"`model` does not take `example` (inputs {', '.join(shapes)}): {type(failure).__name__}: {words}; pass a "
+            "batch of the shape"
+            " and dtype that the model was made for"
+        ) from failure
+    leaves = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+    if not leaves:
+        raise TraceError(f"`model` returns no tensor ({type(output).__name__}), so nothing could be compared with it")
+
+
+def _graph(model: nn.Module, exported: Exported, name: str, device: torch.device, required: int) -> Graph:
+    nodes = [node for node in exported.program.graph.nodes if node.op != "output"]
+    first = Program(exported.program, {})
+    sweep = Sweep(model, first, nodes)
+    args = pytree.tree_leaves((*exported.batch.args, *exported.batch.kwargs.values()))
+    first.run(args, keep=sweep.visit)
+    found = sweep.finish()
+    groups, group_of = _groups(sweep, found)
+    sites = [_site(site, sweep, exported, group_of.get(site.name)) for site in found]
+    program = Program(exported.program, {site.node: site.inputs for site in sites})
+    return Graph(
+        name=name, exported=exported, program=program, sites=sites, skipped=sweep.skipped, groups=groups, device=device,
+        inputs_required=required,
+    )  # fmt: skip
+
+
+def _site(found: Found, sweep: Sweep, exported: Exported, group: str | None) -> Site:
+    return Site(
+        name=found.name,
+        kind=found.kind,
+        op=found.op,
+        units=found.units,
+        axis=found.axis,
+        batch_axis=_batch_axis(found, exported),
+        node=found.node.name,
+        inputs=tuple(node.name for node in found.inputs),
+        activation=found.activation,
+        consumers=tuple(found.consumers.values()),
+        readers=tuple(dict.fromkeys(found.readers)),
+        barriers=tuple(dict.fromkeys(found.barriers)),
+        refused=found.refused,
+        rows_of_units=_rows_of_units(found, sweep),
+        group=group,
+    )
+
+
+def _rows_of_units(found: Found, sweep: Sweep) -> np.ndarray:
+    rows = line(sweep.classes.find(found.rows), found.axis, found.units)
+    if bool((rows == MIXED).any()):
+        rows = sweep.classes.fresh(found.units)
+    return rows.clone().numpy()
+
+
+def _batch_axis(found: Found, exported: Exported) -> int:
+    """Return the axis whose size goes with the batch."""
+    shape = found.node.meta["val"].shape
+    if exported.batch_symbol is not None:
+        for axis, size in enumerate(shape):
+            if isinstance(size, torch.SymInt) and exported.batch_symbol in {
+                str(s) for s in size.node.expr.free_symbols
+            }:
+                return axis
+    size = exported.batch.size
+    return next((a for a, s in enumerate(shape) if a != found.axis and s == size), 0)
+
+
+def _groups(sweep: Sweep, found: list[Found]) -> tuple[list[Group], dict[str, str]]:
+    """Collect the sites and weights that share rows; a site with one producer and no partner is an inner site."""
+    classes: dict[int, int] = {}
+
+    def component(rows: Any) -> int | None:
+        """Return one component for all classes that one axis holds, joining what it touches."""
+        members = sorted({classes.setdefault(row, row) for row in rows.tolist() if row >= 0})
+        for key, value in list(classes.items()):
+            if value in members:
+                classes[key] = members[0]
+        return members[0] if members else None
+
+    rows_of = {site.name: torch.unique(torch.as_tensor(_rows_of_units(site, sweep))) for site in found}
+    axes = [(axis, torch.unique(sweep.classes.find(axis.ids))) for axis in sweep.axes]
+    for rows in [*rows_of.values(), *(rows for _, rows in axes)]:
+        component(rows)
+
+    def home_of(rows: Any) -> int | None:
+        return next((classes[row] for row in rows.tolist() if row >= 0), None)
+
+    frozen = set(sweep.classes.frozen().tolist())
+    groups: list[Group] = []
+    group_of: dict[str, str] = {}
+    for root in dict.fromkeys(home_of(rows_of[site.name]) for site in found):
+        sites = tuple(site.name for site in found if home_of(rows_of[site.name]) == root)
+        producers = tuple(
+            dict.fromkeys(axis.call for axis, rows in axes if axis.side == "rows" and home_of(rows) == root)
+        )
+        consumers = tuple(
+            dict.fromkeys(axis.call for axis, rows in axes if axis.side == "columns" and home_of(rows) == root)
+        )
+        if len(sites) < 2 and len(producers) < 2:
+            continue
+        units = {row for row, where in classes.items() if where == root}
+        group = Group(f"g{len(groups) + 1}", sites, producers, consumers, len(units), len(units & frozen))
+        groups.append(group)
+        group_of |= dict.fromkeys(sites, group.name)
+    return groups, group_of

@@ -1,0 +1,70 @@
+"""Scalar functions written out collapse to their exit; chains do not."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netcaliper.trace.trace import trace
+
+
+class Between(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+        self.a, self.b = nn.Linear(2, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.function(self.a(x)))
+
+
+def gelu_of_gpt2(x: Tensor) -> Tensor:
+    return 0.5 * x * (1.0 + torch.tanh(0.7978845608 * (x + 0.044715 * torch.pow(x, 3.0))))
+
+
+@pytest.mark.parametrize(
+    ("function", "ops"),
+    [
+        (lambda x: x * torch.sigmoid(x), ["sigmoid"]),
+        (gelu_of_gpt2, ["pow+tanh"]),
+        (lambda x: x * F.relu6(x + 3) / 6, ["relu6"]),
+        (lambda x: F.relu(x) * 0.5, ["relu"]),
+        (lambda x: torch.sigmoid(F.relu(x)), ["relu", "sigmoid"]),
+        (lambda x: F.relu(x).square(), ["relu", "square"]),
+        (lambda x: x + F.relu(x), ["relu"]),
+        (lambda x: torch.maximum(x, 0.1 * x), ["maximum"]),
+        (lambda x: x + 0.5 * x, []),
+        (lambda x: x * 2 - 1, []),
+        (lambda x: x * x, ["mul"]),
+    ],
+)
+def test_sites_of_scalar_functions(function: Callable[[Tensor], Tensor], ops: list[str]) -> None:
+    graph = trace(Between(function).eval(), torch.randn(2, 2))
+    assert [site.op for site in graph.sites] == ops
+    if ops:
+        last = graph.sites[-1]
+        assert [c.name for c in last.consumers] == ["b"]
+        seen = []
+        graph.run(torch.randn(3, 2), taps={last.name: lambda value, z: seen.append((value, z))})
+        (value, z) = seen[0]
+        scale = {"relu6": 6.0}.get(ops[-1], 1.0)
+        if len(ops) == 1 and function(torch.ones(1)) != 0.5:
+            assert torch.allclose(value / scale, function(z), atol=1e-6), (
+                "the tap gets the root of the region as pre-activation"
+            )
+
+
+def test_a_norm_written_out_is_no_site() -> None:
+    graph = trace(Between(lambda x: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)).eval(), torch.randn(2, 2))
+    assert graph.sites == ()
+
+
+def test_gates_absorb_their_activation_and_scaled_paths_are_no_sites() -> None:
+    gate = trace(Between(lambda x: F.silu(x) * x.roll(1, -1)).eval(), torch.randn(2, 2))
+    assert [(s.kind, s.op) for s in gate.sites] == [("gate", "swiglu")]
+    scaled = trace(Between(lambda x: F.relu(x) * torch.sigmoid(x.mean(-1, keepdim=True))).eval(), torch.randn(2, 2))
+    assert [s.op for s in scaled.sites] == ["relu"]
+    halves = trace(Between(lambda x: F.glu(torch.cat([x, x], -1), -1)).eval(), torch.randn(2, 2))
+    assert [(s.kind, s.op, s.units) for s in halves.sites] == [("gate", "glu", 4)]

@@ -1,0 +1,78 @@
+"""Weights are recognized however they are written."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from netcaliper.trace.trace import trace
+
+
+class Reader(nn.Module):
+    def __init__(self, read: Callable[["Reader", Tensor], Tensor]) -> None:
+        super().__init__()
+        self.read = read
+        self.a = nn.Linear(3, 4)
+        self.weight = nn.Parameter(torch.randn(4, 4))
+        self.bias = nn.Parameter(torch.randn(4))
+        self.packed = nn.Parameter(torch.randn(12, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.read(self, torch.relu(self.a(x)))
+
+
+@pytest.mark.parametrize(
+    ("read", "op", "weight"),
+    [
+        (lambda m, y: F.linear(y, m.weight), "linear", "weight"),
+        (lambda m, y: y @ m.weight, "matmul", "weight"),
+        (lambda m, y: torch.addmm(m.bias, y, m.weight), "linear", "weight"),
+        (lambda m, y: torch.mm(y, m.weight), "matmul", "weight"),
+        (lambda m, y: torch.einsum("ni,oi->no", y, m.weight), "", None),
+        (lambda m, y: F.linear(y, m.packed[:4]), "linear", None),
+        (lambda m, y: F.linear(y, m.weight / m.weight.norm(dim=1, keepdim=True)), "linear", None),
+    ],
+)
+def test_a_linear_map_in_many_forms(read: Callable[[Reader, Tensor], Tensor], op: str, weight: str | None) -> None:
+    (site,) = trace(Reader(read).eval(), torch.randn(2, 3)).sites
+    (consumer,) = site.consumers
+    assert consumer.unit_of_column.tolist() == [0, 1, 2, 3]
+    assert consumer.weight == weight
+    assert consumer.op == (op or consumer.op)
+
+
+@pytest.mark.parametrize(
+    ("layer", "op", "columns"),
+    [
+        (nn.Conv2d(4, 6, 3), "conv2d", [0, 1, 2, 3]),
+        (nn.Conv2d(4, 6, 3, groups=2), "conv2d", [0, 1, 2, 3]),
+        (nn.Conv2d(4, 4, 3, groups=4), "depthwise", [0, 1, 2, 3]),
+        (nn.Conv2d(4, 8, 3, groups=4), "depthwise", [0, 1, 2, 3]),
+        (nn.ConvTranspose2d(4, 3, 2), "conv_transpose", [0, 1, 2, 3]),
+    ],
+)
+def test_convolutions(layer: nn.Module, op: str, columns: list[int]) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), layer, nn.ReLU()).eval()
+    graph = trace(model, torch.randn(2, 3, 5, 5))
+    (consumer,) = graph.sites[0].consumers
+    assert (consumer.op, consumer.unit_of_column.tolist()) == (op, columns)
+    tied = set(graph.sites[0].rows_of_units.tolist()) & set(graph.sites[1].rows_of_units.tolist())
+    assert bool(tied) == (op == "depthwise"), "only a depthwise convolution carries its input's rows along"
+
+
+def test_one_dimensional_convolutions_and_embeddings() -> None:
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.conv, self.head = nn.Embedding(9, 4), nn.Conv1d(4, 5, 3), nn.Linear(5, 9, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(F.gelu(self.conv(F.relu(self.embed(x)).transpose(1, 2))).amax(2))
+
+    graph = trace(Words().eval(), torch.randint(0, 9, (2, 7)))
+    assert [(s.op, s.units, [c.name for c in s.consumers]) for s in graph.sites] == [
+        ("relu", 4, ["conv"]),
+        ("gelu", 5, ["head"]),
+    ]
