@@ -1,0 +1,1 @@
+"""The reading floor: what a measurement leaves behind, opened without torch."""

@@ -1,0 +1,41 @@
+"""A reading in a notebook cell: the headline and one table, plain HTML without script or style sheet."""
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from netcaliper.reading.numerals import count, percent
+from netcaliper.reading.verdicts import headline, network_verdict, verdict
+
+if TYPE_CHECKING:
+    from netcaliper.reading.schema import Reading
+
+MOST_ROWS = 60
+
+
+def to_html(reading: "Reading") -> str:
+    """Render a reading as an HTML fragment for notebooks; every name is escaped, long networks are cut with a note."""
+    heads = ("site", "op", "units", "dead", "constant", "duplicate", "dependent", "needed", "redundant", "verdict")
+    lines = []
+    for site in reading.sites[:MOST_ROWS]:
+        numbers = (site.units, site.dead, site.constant, site.duplicate, site.dependent, site.needed)
+        cells = [
+            _cell(site.name, code=True),
+            _cell(site.op),
+            *(_cell(count(number), right=True) for number in numbers),
+            _cell(percent(site.redundant.value if site.redundant else None), right=True),
+            _cell(verdict(site)),
+        ]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    left = len(reading.sites) - MOST_ROWS
+    more = f"<p>and {left:,} more sites: <code>reading.to_frame()</code> has them all.</p>" if left > 0 else ""
+    return (
+        f"<div><p><strong>{escape(headline(reading))}</strong> {escape(network_verdict(reading))}</p>"
+        f"<table><thead><tr>{''.join(f'<th>{name}</th>' for name in heads)}</tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table>{more}</div>"
+    )
+
+
+def _cell(text: str, *, right: bool = False, code: bool = False) -> str:
+    align = "right" if right else "left"
+    body = f"<code>{escape(text)}</code>" if code else escape(text)
+    return f'<td style="text-align:{align};font-variant-numeric:tabular-nums">{body}</td>'

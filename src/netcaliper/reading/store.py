@@ -1,0 +1,104 @@
+"""Readings on disk: ``save`` and ``load``.
+
+What the folder looks like and how it is written is in ``netcaliper.reading.writing``; here it is read back, and what
+is missing, damaged, contradictory or from a later version is refused by name.
+"""
+
+import hashlib
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from pydantic import ValidationError
+
+from netcaliper.errors import CorruptReading, NewerSchema
+from netcaliper.reading.schema import SCHEMA_VERSION, Cost, Reading
+from netcaliper.reading.writing import (
+    ARRAYS,
+    COST,
+    FORMAT,
+    RECORD,
+    contradiction,
+    corrupt,
+    read_file,
+    read_json,
+    save,
+)
+
+__all__ = ["load", "save"]
+
+ENVELOPE = frozenset({"format", "arrays_sha256"})
+"""Keys of ``reading.json`` that describe the folder, not the reading."""
+
+
+def load(folder: str | PathLike[str]) -> Reading:
+    """Open a reading that ``save`` wrote.
+
+    Args:
+        folder: the folder of the reading.
+
+    Returns:
+        The record, with its arrays and cost.
+
+    Raises:
+        CorruptReading: a file is missing, damaged or does not fit the others; the message names it.
+        NewerSchema: a later netcaliper wrote it.
+        ReadingError: the disk refused to read.
+    """
+    source = Path(folder)
+    if not source.is_dir():
+        what = "is a file" if source.exists() else "does not exist"
+        raise CorruptReading(
+            f"`folder` must be a folder with {RECORD} in it, but {source} {what}; "
+            "give the folder that `netcaliper measure --out` or `reading.save` wrote."
+        )
+    record = read_json(source, RECORD)
+    version = record.get("schema_version")
+    if record.get("format") != FORMAT or not isinstance(version, int) or isinstance(version, bool):
+        raise corrupt(source, RECORD, f"it is not a {FORMAT} (`format` or `schema_version` is missing)")
+    if version > SCHEMA_VERSION:
+        raise NewerSchema(
+            f"{source / RECORD} has schema version {version}, and this netcaliper reads up to {SCHEMA_VERSION}; "
+            "update netcaliper (pip install --upgrade netcaliper), or measure again with this one."
+        )
+    arrays = _arrays(source, record.get("arrays_sha256"))
+    cost = read_json(source, COST)
+    fields = {key: value for key, value in record.items() if key not in ENVELOPE}
+    for key in ("arrays", "cost"):
+        if key in fields:
+            raise corrupt(source, RECORD, f"`{key}` does not belong into this file")
+    try:
+        parsed_cost = Cost.model_validate(cost)
+    except ValidationError as error:
+        raise corrupt(source, COST, _first(error)) from error
+    try:
+        reading = Reading.model_validate({**fields, "arrays": arrays, "cost": parsed_cost})
+    except ValidationError as error:
+        raise corrupt(source, RECORD, _first(error)) from error
+    problem = contradiction(reading)
+    if problem:
+        raise corrupt(source, ARRAYS if "array" in problem else RECORD, problem)
+    return reading
+
+
+def _arrays(source: Path, expected: Any) -> dict[str, np.ndarray]:
+    content = read_file(source, ARRAYS)
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise corrupt(
+            source, ARRAYS, f"its SHA-256 {found[:12]}... is not the {str(expected)[:12]}... that {RECORD} names"
+        )
+    try:
+        return safetensors.numpy.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise corrupt(source, ARRAYS, f"it is not a safetensors file ({error})") from error
+
+
+def _first(error: ValidationError) -> str:
+    """Say where a record breaks the schema and how, in one line."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in problem["loc"]) or "the record"
+    return f"`{place}`: {problem['msg']}"

@@ -1,0 +1,270 @@
+"""How a reading becomes a folder of three files: whole or not at all, the same bytes every time, never pickled.
+
+- ``reading.json``: everything except arrays and timings; sorted keys, so that equal readings are equal bytes.
+- ``arrays.safetensors``: one array a measure and site, key ``<site index>/<name>``.
+- ``cost.json``: seconds and passes, apart, because they differ from run to run.
+
+``reading.json`` carries the SHA-256 of the arrays: half of one reading beside half of another is noticed.
+"""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import tempfile
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.numpy
+
+from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
+
+if TYPE_CHECKING:
+    from netcaliper.reading.schema import Reading
+
+RECORD, ARRAYS, COST = "reading.json", "arrays.safetensors", "cost.json"
+FORMAT = "netcaliper reading"
+ARRAY_KEY = re.compile(r"(0|[1-9][0-9]{0,6})/[a-z][a-z0-9_]{0,63}")
+PER_UNIT = frozenset({"verdict", "r2", "linear_share", "bending", "mean", "std", "spectrum", "duplicate_of"})
+
+
+def save(reading: "Reading", folder: str | PathLike[str], *, replace: bool = False) -> Path:
+    """Write a reading to a folder, all or nothing.
+
+    The files are written to a temporary folder beside the target, flushed to disk, and renamed. Two readings that
+    differ only in cost leave byte-identical ``reading.json`` and ``arrays.safetensors``.
+
+    Args:
+        reading: the record to write.
+        folder: where; parents are made. It must not exist, unless ``replace``.
+        replace: replace a folder that holds a reading (or nothing). Other files in it, such as a page, are kept.
+
+    Returns:
+        The folder as a ``Path``.
+
+    Raises:
+        OutputExists: ``folder`` exists and ``replace`` is false, or it holds something that is not a reading.
+        ReadingError: the disk refused (full, read-only, ...); what was there before is untouched.
+        InputError: the reading contradicts itself (an array that fits no site, a partition that does not add up).
+    """
+    target = Path(folder)
+    problem = contradiction(reading)
+    if problem:
+        raise InputError(f"`reading` cannot be written: {problem}.")
+    try:
+        check_target(target, replace=replace)
+        files = _files(reading)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    except OSError as error:
+        raise _refused(target, error) from error
+    try:
+        for name, content in files.items():
+            _write(aside / name, content)
+        aside.chmod(0o777 & ~_umask())
+        _sync_folder(aside)
+        _move(aside, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise _refused(target, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return target
+
+
+def _files(reading: "Reading") -> dict[str, bytes]:
+    """Serialize a reading; every step is deterministic."""
+    arrays = safetensors.numpy.save({key: np.ascontiguousarray(reading.arrays[key]) for key in sorted(reading.arrays)})
+    record = reading.model_dump(mode="python")
+    record |= {"format": FORMAT, "arrays_sha256": hashlib.sha256(arrays).hexdigest()}
+    return {RECORD: _dump(record), ARRAYS: arrays, COST: _dump(reading.cost.model_dump(mode="python"))}
+
+
+def _dump(value: Any) -> bytes:
+    """Write JSON with sorted keys, shortest round-trip floats and a final newline; no NaN literal, which JSON lacks."""
+    text = json.dumps(_finite(value), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    # A lone surrogate has no UTF-8 form; its backslash form is a valid JSON escape of the same character.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    """Replace non-finite floats by the words that pydantic reads back as floats."""
+    match value:
+        case dict():
+            return {key: _finite(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [_finite(entry) for entry in value]
+        case float() if math.isnan(value):
+            return "NaN"
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case float():
+            return float(value)  # a NumPy float64 prints its type otherwise
+    return value
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename durable; systems that cannot open a folder do not need it."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def check_target(target: Path, *, replace: bool) -> None:
+    """Refuse to overwrite: anything without ``replace``, anything but a reading with it."""
+    if not os.path.lexists(target):
+        return
+    if not replace:
+        raise OutputExists(
+            f"`folder` must not exist yet, but {target} does; choose another folder, or pass replace=True "
+            "(--replace on the command line) to replace the reading in it."
+        )
+    if target.is_symlink() or not target.is_dir():
+        raise OutputExists(f"`folder` {target} is not a folder, so it is not replaced; choose another one.")
+    names = {entry.name for entry in target.iterdir()}
+    if names and RECORD not in names:
+        raise OutputExists(
+            f"`folder` {target} holds {len(names)} entries and no {RECORD}: it is not a reading, so it is not "
+            "replaced; choose another folder."
+        )
+    if names and read_json(target, RECORD, missing_ok=True).get("format") != FORMAT:
+        raise OutputExists(
+            f"`folder` {target} holds a {RECORD} that netcaliper did not write, so it is not replaced; "
+            "choose another folder."
+        )
+
+
+def _move(aside: Path, target: Path) -> None:
+    """Rename the finished folder into place; the old one steps aside first and its other files move along."""
+    if not target.exists():
+        os.rename(aside, target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent)) / "reading"
+    moved: list[str] = []
+    try:
+        os.rename(target, old)
+        for entry in sorted(old.iterdir()):
+            if entry.name not in {RECORD, ARRAYS, COST}:
+                os.rename(entry, aside / entry.name)
+                moved.append(entry.name)
+        os.rename(aside, target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            for name in moved:
+                os.rename(aside / name, old / name)
+            os.rename(old, target)
+        old.parent.rmdir()
+        raise
+    # Only our own three files are left in the old folder: they are the only ones that are ever deleted. The new reading
+    # is in place by now, so what cannot be tidied up is no failure.
+    with suppress(OSError):
+        for name in (RECORD, ARRAYS, COST):
+            (old / name).unlink(missing_ok=True)
+        old.rmdir()
+        old.parent.rmdir()
+
+
+def read_json(source: Path, name: str, *, missing_ok: bool = False) -> dict[str, Any]:
+    """Read one JSON object of a folder; ``CorruptReading`` names the file and what is wrong with it."""
+    try:
+        content = json.loads(read_file(source, name).decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError, CorruptReading) as error:
+        if missing_ok:
+            return {}
+        if isinstance(error, CorruptReading):
+            raise
+        raise corrupt(source, name, f"it is not JSON ({error})") from error
+    if not isinstance(content, dict):
+        if missing_ok:
+            return {}
+        raise corrupt(source, name, f"it holds a {type(content).__name__} where an object is expected")
+    return content
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def read_file(source: Path, name: str) -> bytes:
+    """Read one file of a folder; a missing one is a ``CorruptReading``."""
+    path = source / name
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise corrupt(source, name, "the file is missing") from error
+    except OSError as error:
+        raise ReadingError(f"{path} cannot be read: {error.strerror or error}; check its permissions.") from error
+
+
+def contradiction(reading: "Reading") -> str | None:
+    """Return the first way in which a reading does not fit together, or ``None``."""
+    names: set[str] = set()
+    for site in reading.sites:
+        if site.name in names:
+            return f"two sites are named {site.name!r}"
+        names.add(site.name)
+        parts = (site.dead, site.constant, site.duplicate, site.dependent, site.needed)
+        if site.needed is not None:
+            total = sum(part or 0 for part in parts) + (site.absorbable or 0)
+            if total != site.units:
+                return f"the partition of site {site.name!r} adds up to {total}, not to its {site.units} units"
+    for key, array in reading.arrays.items():
+        if not ARRAY_KEY.fullmatch(key):
+            return f"array key {key[:80]!r} is not of the form '<site index>/<name>'"
+        index, name = key.split("/")
+        if int(index) >= len(reading.sites):
+            return f"array {key!r} belongs to site {index}, and there are {len(reading.sites)} sites"
+        if array.dtype.kind not in "fiub":
+            return f"array {key!r} has dtype {array.dtype}, and only numbers can be stored"
+        units = reading.sites[int(index)].units
+        if name in PER_UNIT and array.shape != (units,):
+            return f"array {key!r} has shape {array.shape}, and site {index} has {units} units"
+        if name == "correlation_spectrum" and (array.ndim != 1 or len(array) > units):
+            return f"array {key!r} has shape {array.shape}, and site {index} has {units} units at most"
+    return None
+
+
+def corrupt(source: Path, name: str, why: str) -> CorruptReading:
+    """Make the error that names a damaged file and why."""
+    return CorruptReading(f"{source / name} is damaged or not part of a reading: {why}. Measure again to replace it.")
+
+
+def _refused(target: Path, error: OSError) -> ReadingError:
+    remedies = {
+        errno.ENOSPC: "free some space or choose another disk",
+        errno.EDQUOT: "free some of your quota or choose another disk",
+        errno.EROFS: "choose a disk that can be written",
+        errno.EACCES: "check the permissions of the parent folder, or choose another one",
+        errno.EPERM: "check the permissions of the parent folder, or choose another one",
+        errno.ENOTDIR: "a part of the path is a file; choose another folder",
+        errno.ENAMETOOLONG: "choose a shorter name",
+    }
+    remedy = remedies.get(error.errno or 0, "check the path and the disk")
+    return ReadingError(
+        f"`folder` {target} could not be written: {error.strerror or error}; nothing was changed there; "
+        f"{remedy}, then save again."
+    )

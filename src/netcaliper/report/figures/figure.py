@@ -1,0 +1,65 @@
+"""What a figure is: an Altair chart with a name, a title and the words to read it by."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import altair as alt
+
+from netcaliper.reading.schema import Reading
+
+Width = int | Literal["container"]
+
+MANY_SITES = 60
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart made from a reading.
+
+    Attributes:
+        name: file stem, e.g. ``partition``.
+        title: what is drawn, as a phrase.
+        caption: how to read it, in a sentence or two.
+        chart: an Altair chart without any outside reference; the data are inside.
+    """
+
+    name: str
+    title: str
+    caption: str
+    chart: Any
+
+    def spec(self) -> dict[str, Any]:
+        """Return the Vega-Lite specification as plain data."""
+        with alt.data_transformers.enable("default", max_rows=None):
+            spec = self.chart.to_dict()
+        spec.pop("config", None)
+        return spec
+
+
+def site_axis(names: list[str], *, title: str | None = None) -> alt.Y:
+    """Lay sites out from top to bottom in graph order; labels give way where there is no room for all of them."""
+    axis = alt.Axis(
+        title=title,
+        ticks=False,
+        domain=False,
+        labelOverlap="greedy" if len(names) > MANY_SITES else False,
+        labelPadding=6,
+        grid=False,
+    )
+    return alt.Y("site:N", sort=None, scale=alt.Scale(domain=names, paddingInner=0.22, paddingOuter=0.1), axis=axis)
+
+
+def height(sites: int) -> int:
+    """Return the height in pixels of a chart with one row a site: roomy for few, dense for many."""
+    step = 24 if sites <= 16 else 18 if sites <= 40 else 12 if sites <= 100 else 7 if sites <= 300 else 4
+    return max(step * sites, 48)
+
+
+def legend(title: str | None = None, **more: Any) -> alt.Legend:
+    """Put the legend above the chart, in columns that a phone can hold."""
+    return alt.Legend(title=title, orient="top", symbolType="square", symbolSize=90, **more)
+
+
+def distinct(reading: Reading) -> list[str]:
+    """Return the site names in graph order."""
+    return [site.name for site in reading.sites]

@@ -1,0 +1,128 @@
+"""The page in a real browser: charts are drawn, nothing is requested, nothing complains, a phone scrolls down only."""
+
+import shutil
+
+import pytest
+
+import readings
+from netcaliper.report.page import write
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no `chromium` on the PATH: install Debian's package chromium")
+SWITCHES = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser, tmp_path):
+    """Open the page of a reading and collect whatever the browser says and asks for."""
+    contexts = []
+
+    def open_page(reading, width, scheme="light"):
+        path = write(reading, tmp_path / "report.html", replace=True)
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        said, asked = [], []
+        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(f"page error: {error}"))
+        page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_function("document.documentElement.dataset.drawn", timeout=60_000)
+        return page, said, asked, path.as_uri()
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_draws_and_asks_for_nothing(visit, width, scheme):
+    page, said, asked, address = visit(readings.small(), width, scheme)
+    assert asked == [address]
+    charts = page.locator("[data-chart]")
+    assert charts.count() == 6
+    for index in range(charts.count()):
+        box = charts.nth(index).locator("svg").bounding_box()
+        assert box["width"] > 200
+        assert box["height"] > 40
+        assert box["x"] + box["width"] <= width
+        assert charts.nth(index).locator("svg .mark-rect path, svg .mark-line path").count() > 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.body.scrollWidth") <= width
+    assert said == []
+
+
+def test_a_chart_changes_its_inks_with_the_scheme(visit):
+    page, said, asked, _ = visit(readings.small(), 1280)
+
+    def ink():
+        return page.locator("#chart-partition svg .role-axis-label text").first.get_attribute("fill")
+
+    light = ink()
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(
+        "document.querySelector('#chart-partition svg .role-axis-label text')?.getAttribute('fill') !== '" + light + "'"
+    )
+    assert ink() not in (light, None)
+    assert (said, len(asked)) == ([], 1)
+
+
+def test_the_table_sorts_opens_and_works_from_the_keyboard(visit):
+    page, said, _, _ = visit(readings.small(), 1280)
+    units = page.locator("#sites thead button", has_text="units")
+    units.focus()
+    page.keyboard.press("Enter")
+    column = page.locator("#sites tbody tr td:nth-child(5)")
+    values = [int(text.replace(",", "")) for text in column.all_inner_texts()]
+    assert values == sorted(values, reverse=True)
+    page.keyboard.press("Space")
+    values = [int(text.replace(",", "")) for text in column.all_inner_texts()]
+    assert values == sorted(values)
+    # What was not judged stays at the end, whichever way one sorts.
+    needed = page.locator("#sites thead button", has_text="needed")
+    for _ in range(2):
+        needed.click()
+        assert page.locator("#sites tbody tr td:nth-child(6)").last.inner_text() == "–"
+    summary = page.locator("#sites summary", has_text="conv1")
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#sites details[open]").inner_text().find("never active on 1,198 examples") > 0
+    assert said == []
+
+
+def test_hovering_a_hostile_name_shows_it_as_text(visit):
+    page, said, asked, _ = visit(readings.small(), 1280)
+    page.locator("#chart-partition svg .mark-rect path[aria-label*='alert(1)']").first.hover()
+    tip = page.locator("#vg-tooltip-element")
+    tip.wait_for(state="visible")
+    assert "<script>alert(1)</script>" in tip.inner_text()
+    assert tip.locator("script").count() == 0
+    assert (said, len(asked)) == ([], 1)
+
+
+def test_a_network_of_many_sites_stays_usable(visit):
+    page, said, asked, _ = visit(readings.wide(240), 390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("#filter").fill("layers.3.")
+    assert page.locator("#sites tbody tr:visible").count() == 8
+    assert page.locator("#chart-partition svg").bounding_box()["height"] < 2500
+    assert (said, len(asked)) == ([], 1)
