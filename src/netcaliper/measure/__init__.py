@@ -1,0 +1,1 @@
+"""One question, one file: measures of a traced network over data."""

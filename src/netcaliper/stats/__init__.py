@@ -1,0 +1,1 @@
+"""Mathematics with no model in sight: streaming states and pure formulas."""

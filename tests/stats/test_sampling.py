@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netcaliper.stats.sampling import CALIBRATE, SELECT, VERIFY, folds, positions, splits
+
+
+def test_the_split_is_a_half_a_quarter_a_quarter():
+    split = splits(np.arange(100_000), seed=0)
+    for part, share in ((CALIBRATE, 0.5), (SELECT, 0.25), (VERIFY, 0.25)):
+        assert np.mean(split == part) == pytest.approx(share, abs=0.006)
+
+
+def test_folds_are_even_and_independent_of_the_split():
+    index = np.arange(100_000)
+    split, fold = splits(index, 3), folds(index, 3)
+    table = np.array([[np.sum((split == s) & (fold == f)) for f in range(10)] for s in range(3)])
+    expected = table.sum(1, keepdims=True) / 10
+    assert np.sum((table - expected) ** 2 / expected) < 60  # chi2 with 27 degrees of freedom: p = .0003
+
+
+def test_seeds_and_purposes_are_unrelated():
+    index = np.arange(50_000)
+    assert np.mean(splits(index, 0) == splits(index, 1)) == pytest.approx(0.375, abs=0.01)
+    assert np.mean(folds(index, 0) == folds(index, 1)) == pytest.approx(0.1, abs=0.01)
+
+
+@given(st.integers(-(2**40), 2**70), st.lists(st.integers(0, 10**9), min_size=1, max_size=50), st.integers(1, 49))
+def test_every_choice_depends_on_seed_and_index_only(seed, index, cut):
+    index = np.array(index)
+    for choice in (splits, folds):
+        whole = choice(index, seed)
+        assert np.array_equal(whole, np.concatenate([choice(index[:cut], seed), choice(index[cut:], seed)]))
+
+
+@given(
+    total=st.integers(1, 300),
+    rows=st.integers(1, 3000),
+    width=st.integers(1, 40),
+    seed=st.integers(0, 10),
+    batch=st.integers(1, 300),
+)
+def test_rows_are_spread_evenly_distinct_and_free_of_the_batches(total, rows, width, seed, batch):
+    index = np.arange(total) * 3 + 1
+    rank = np.arange(total)
+    example, position = positions(index, rank, total=total, rows=rows, width=width, seed=seed)
+    assert len(example) == min(rows, total * width) or rows / total > width - 1
+    assert len(example) <= rows
+    assert len(set(zip(example.tolist(), position.tolist(), strict=True))) == len(example)
+    assert position.size == 0 or (position.min() >= 0 and position.max() < width)
+    per_example = np.bincount(example, minlength=total)
+    assert per_example.max() - per_example.min() <= 1
+    parts = []
+    for start in range(0, total, batch):
+        cut = slice(start, start + batch)
+        e, p = positions(index[cut], rank[cut], total=total, rows=rows, width=width, seed=seed)
+        parts += list(zip((e + start).tolist(), p.tolist(), strict=True))
+    assert parts == list(zip(example.tolist(), position.tolist(), strict=True))
+
+
+def test_positions_cover_the_site():
+    example, position = positions(np.arange(4000), np.arange(4000), total=4000, rows=8000, width=49, seed=0)
+    hits = np.bincount(position, minlength=49)
+    assert len(example) == 8000
+    assert hits.min() > 0.7 * 8000 / 49
+    assert hits.max() < 1.3 * 8000 / 49
