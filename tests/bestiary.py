@@ -181,3 +181,29 @@ class Mixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.blocks(self.embed(x)).mean(1))
+
+
+class Decoder(nn.Module):
+    """Returns a cache object next to its logits unless it is asked not to, as Hugging Face decoders do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.up, self.down = nn.Embedding(7, 4), nn.Linear(4, 6), nn.Linear(6, 7)
+
+    def forward(self, input_ids: Tensor, use_cache: bool = True) -> dict[str, object]:
+        y = F.gelu(self.up(self.embed(input_ids)))
+        return {"logits": self.down(y)} | ({"cache": object()} if use_cache else {})
+
+
+class ClassToken(nn.Module):
+    """A class token put before the patches, and a block that updates the class token alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.token = nn.Linear(5, 4), nn.Parameter(torch.randn(1, 1, 4))
+        self.mix, self.norm, self.head = nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), self.embed(x)], 1)
+        x = x + torch.cat([self.mix(x[:, :1]), x[:, 1:]], 1)
+        return self.head(self.norm(x)[:, 0])

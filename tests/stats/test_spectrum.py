@@ -12,6 +12,7 @@ from netcaliper.stats.spectrum import (
     paper_network_share,
     paper_redundant_share,
     redundant_share,
+    smooth_redundant_share,
     spectrum,
 )
 
@@ -90,3 +91,15 @@ def test_growth_is_the_mean_ratio_over_doublings():
 
 def test_the_network_value_is_normalized_by_width():
     assert paper_network_share([0.5, 0.3], factor=1.0, largest_factor=4.0) == pytest.approx(0.1)
+
+
+@given(st.integers(0, 999))
+def test_the_smooth_share_is_within_one_component_of_the_count(seed):
+    rng = np.random.default_rng(seed)
+    values = np.sort(rng.exponential(size=12))[::-1]
+    counted, smooth = redundant_share(values), smooth_redundant_share(values)
+    assert counted <= smooth + 1e-12
+    assert smooth - counted < 1 / 12
+    assert smooth_redundant_share(values * (1 + 1e-6)) == pytest.approx(smooth)
+    assert smooth_redundant_share(np.zeros(3)) == 1.0
+    assert smooth_redundant_share(np.array([0.95, 0.05]), units=4) == pytest.approx(3 / 4)

@@ -27,14 +27,14 @@ def gelu_of_gpt2(x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("function", "ops"),
     [
-        (lambda x: x * torch.sigmoid(x), ["sigmoid"]),
-        (gelu_of_gpt2, ["pow+tanh"]),
-        (lambda x: x * F.relu6(x + 3) / 6, ["relu6"]),
+        (lambda x: x * torch.sigmoid(x), ["composite(sigmoid)"]),
+        (gelu_of_gpt2, ["composite(pow+tanh)"]),
+        (lambda x: x * F.relu6(x + 3) / 6, ["composite(relu6)"]),
         (lambda x: F.relu(x) * 0.5, ["relu"]),
         (lambda x: torch.sigmoid(F.relu(x)), ["relu", "sigmoid"]),
         (lambda x: F.relu(x).square(), ["relu", "square"]),
-        (lambda x: x + F.relu(x), ["relu"]),
-        (lambda x: torch.maximum(x, 0.1 * x), ["maximum"]),
+        (lambda x: x + F.relu(x), ["composite(relu)"]),
+        (lambda x: torch.maximum(x, 0.1 * x), ["composite(maximum)"]),
         (lambda x: x + 0.5 * x, []),
         (lambda x: x * 2 - 1, []),
         (lambda x: x * x, ["mul"]),
@@ -49,7 +49,7 @@ def test_sites_of_scalar_functions(function: Callable[[Tensor], Tensor], ops: li
         seen = []
         graph.run(torch.randn(3, 2), taps={last.name: lambda value, z: seen.append((value, z))})
         (value, z) = seen[0]
-        scale = {"relu6": 6.0}.get(ops[-1], 1.0)
+        scale = {"composite(relu6)": 6.0}.get(ops[-1], 1.0)
         if len(ops) == 1 and function(torch.ones(1)) != 0.5:
             assert torch.allclose(value / scale, function(z), atol=1e-6), (
                 "the tap gets the root of the region as pre-activation"
@@ -59,6 +59,16 @@ def test_sites_of_scalar_functions(function: Callable[[Tensor], Tensor], ops: li
 def test_a_norm_written_out_is_no_site() -> None:
     graph = trace(Between(lambda x: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)).eval(), torch.randn(2, 2))
     assert graph.sites == ()
+
+
+def test_a_norm_written_out_is_named_on_the_way() -> None:
+    def normed(x: Tensor) -> Tensor:
+        y = F.relu(x)
+        return y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-6)
+
+    (site,) = trace(Between(normed).eval(), torch.randn(2, 2)).sites
+    assert site.readers == ()
+    assert [(c.name, c.through) for c in site.consumers] == [("b", ("mean",))]
 
 
 def test_gates_absorb_their_activation_and_scaled_paths_are_no_sites() -> None:

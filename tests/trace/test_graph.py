@@ -6,7 +6,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bestiary import FixedBatch, Lstm, Mixer, ReusedRelu, SequenceFirst, TiedAutoencoder, TwoInputs, stock
+from bestiary import (
+    ClassToken,
+    Decoder,
+    FixedBatch,
+    Lstm,
+    Mixer,
+    ReusedRelu,
+    SequenceFirst,
+    TiedAutoencoder,
+    TwoInputs,
+    stock,
+)
 from netcaliper.errors import DataError, InputError
 from netcaliper.trace.trace import trace
 from networks import FAMILIES, build, randomized
@@ -154,6 +165,21 @@ def test_token_mixing_finds_the_units_of_the_nearest_producer() -> None:
     stream = graph.site("blocks.0.add")
     assert (stream.kind, stream.units) == ("stream", 6)
     assert "head" in [c.name for c in stream.consumers]
+
+
+def test_a_decoder_is_asked_for_no_cache() -> None:
+    model = Decoder().eval()
+    tokens = torch.randint(0, 7, (3, 5))
+    graph = trace(model, {"input_ids": tokens})
+    assert torch.equal(graph.run({"input_ids": tokens}).output["logits"], model(tokens)["logits"])
+
+
+def test_a_class_token_is_tied_to_the_patches() -> None:
+    graph = trace(ClassToken().eval(), torch.randn(2, 3, 5))
+    (stream,) = graph.sites
+    assert (stream.kind, stream.units, stream.axis) == ("stream", 4, 2)
+    assert graph.groups[0].producers == ("embed", "mix")
+    assert [(c.name, c.through) for c in stream.consumers] == [("head", ("norm",))]
 
 
 @pytest.mark.parametrize(

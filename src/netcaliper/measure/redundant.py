@@ -19,7 +19,7 @@ from netcaliper.stats.elimination import TOLERANCES, eliminate, reconstruct, une
 from netcaliper.stats.intervals import jackknife
 from netcaliper.stats.regression import r2_on_others
 from netcaliper.stats.sampling import CALIBRATE, FOLDS, SELECT
-from netcaliper.stats.spectrum import paper_redundant_share, redundant_share, spectrum
+from netcaliper.stats.spectrum import paper_redundant_share, redundant_share, smooth_redundant_share, spectrum
 from netcaliper.trace.site import Site
 
 FOLDED_UNITS = 512
@@ -44,11 +44,11 @@ class RedundantMeasure:
         reason = _too_few(site.units, calibrate.count)
         without, left_out = state.without_each(), {}
         if plan.mode == "paper" or reason is None:
-            rule = _Rules.paper if plan.mode == "paper" else _Rules.covariance
+            rule = _PAPER if plan.mode == "paper" else _COVARIANCE
             fields["redundant"], left_out["redundant"] = _share(state, rule, calibrate, without)
         if reason is not None:
             return Findings(fields, arrays, left_out=left_out, reason=reason)
-        fields["redundant_correlation"], _ = _share(state, _Rules.correlation, calibrate, without)
+        fields["redundant_correlation"], _ = _share(state, _CORRELATION, calibrate, without)
         arrays["r2"] = r2_on_others(calibrate)
         sets = _removable(calibrate, select)
         fields["removable"] = {str(tolerance): int(gone.sum()) for tolerance, gone in sets.confirmed.items()}
@@ -177,31 +177,36 @@ def _warnings(units: int, state: RedundantState, calibrate: Moments) -> tuple[st
     return tuple(said)
 
 
-class _Rules:
-    """Redundant shares of moments, by definition."""
+@dataclass(frozen=True)
+class _Rule:
+    """A redundant share by definition.
 
-    @staticmethod
-    def paper(moments: Moments) -> float:
-        """Smallest eigenvalues of the covariance, as published."""
-        return paper_redundant_share(moments.covariance)
+    Attributes:
+        share: of moments.
+        smooth: the same without the jumps of a count, for the interval.
+    """
 
-    @staticmethod
-    def covariance(moments: Moments) -> float:
-        """``(n - k95) / n`` of the covariance."""
-        return redundant_share(spectrum(moments.covariance))
+    share: Callable[[Moments], float]
+    smooth: Callable[[Moments], float]
 
-    @staticmethod
-    def correlation(moments: Moments) -> float:
-        """``(n - k95) / n`` of the correlation; units that do not vary are redundant."""
-        return redundant_share(spectrum(moments.correlation), len(moments.mean))
+
+_COVARIANCE = _Rule(
+    lambda moments: redundant_share(spectrum(moments.covariance)),
+    lambda moments: smooth_redundant_share(spectrum(moments.covariance)),
+)
+_PAPER = _Rule(lambda moments: paper_redundant_share(moments.covariance), _COVARIANCE.smooth)
+_CORRELATION = _Rule(  # units that do not vary are redundant
+    lambda moments: redundant_share(spectrum(moments.correlation), len(moments.mean)),
+    lambda moments: smooth_redundant_share(spectrum(moments.correlation), len(moments.mean)),
+)
 
 
 def _share(
-    state: RedundantState, rule: Callable[[Moments], float], calibrate: Moments, without: Sequence[Moments | None]
+    state: RedundantState, rule: _Rule, calibrate: Moments, without: Sequence[Moments | None]
 ) -> tuple[Share, Float64[np.ndarray, " folds"]]:
     """Return a share with its jackknife interval, or with why there is none; and the values without each fold."""
-    value = rule(calibrate)
-    left_out = np.array([np.nan if moments is None else rule(moments) for moments in without])
+    value = rule.share(calibrate)
+    left_out = np.array([np.nan if moments is None else rule.smooth(moments) for moments in without])
     interval = jackknife(value, left_out[np.isfinite(left_out)])
     if interval is not None:
         return Share(value=value, low=interval[0], high=interval[1], over=JACKKNIFE, sample=calibrate.count), left_out

@@ -18,6 +18,7 @@ import netcaliper
 from netcaliper.errors import DataError, InputError
 from netcaliper.measure.estimate import estimate
 from netcaliper.measure.fingerprint import DataFingerprint, model_fingerprint
+from netcaliper.measure.labels import check_labels
 from netcaliper.measure.network import network_reading
 from netcaliper.measure.partition import counts, partition
 from netcaliper.measure.protocol import Measure, Mode, Plan, Sight
@@ -25,7 +26,7 @@ from netcaliper.measure.redundant import RedundantMeasure
 from netcaliper.measure.unit_states import UnitStatesMeasure
 from netcaliper.reading.schema import ConsumerRecord, Cost, Provenance, Reading, SiteReading, Skipped
 from netcaliper.stats.sampling import VERIFY
-from netcaliper.trace.batches import Batch, batches, check_reiterable, count_examples, first_batch
+from netcaliper.trace.batches import Batch, as_batch, batches, check_values, count_examples, first_batch, raw_batches
 from netcaliper.trace.export import device_of
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site
@@ -188,7 +189,8 @@ class _Pass:
         for start in range(0, len(wanted), portion):
             part = wanted[start : start + portion]
             taps = {site.name: self._tap(site, index[part]) for site in self._sites}
-            graph.run(batch.take(torch.from_numpy(part)), taps=taps)
+            output = graph.run(batch.take(torch.from_numpy(part)), taps=taps).output
+            check_labels(batch, output)
 
     def _tap(self, site: Site, index: np.ndarray) -> Callable[..., None]:
         """Return the function that feeds the states of a site."""
@@ -312,15 +314,13 @@ def _graph(model: Any, data: Any, example: Any, device: str | torch.device | Non
     if device is not None:
         try:
             model = deepcopy(model).to(device)
-        except RuntimeError as problem:
+        except (RuntimeError, AssertionError) as problem:  # torch without CUDA asserts
             raise InputError(
                 f'`device` must be one that torch can use here, got {device!r} ({problem}); try "cpu".'
             ) from None
     if example is None:
-        check_reiterable(data)
-        example = next(iter(data), None)
-        if example is None:
-            raise DataError("`data` has no batches; check the path, the filter and `drop_last` of the loader")
+        example = next(raw_batches(data))
+        check_values(as_batch(example), "batch 0 of `data`")
     return trace(model, _moved(example, device_of(model)), name=name)
 
 

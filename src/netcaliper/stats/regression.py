@@ -36,7 +36,8 @@ def r2_on_others(moments: Moments) -> Float64[np.ndarray, " units"]:
             f"{units} units; give more examples."
         )
     r2 = np.full(len(moments.mean), np.nan)
-    r2[moments.live] = 1 - unexplained_by_others(moments.correlation)
+    if units:
+        r2[moments.live] = 1 - unexplained_by_others(moments.correlation)
     return r2
 
 

@@ -43,6 +43,24 @@ def redundant_share(eigenvalues: Float[np.ndarray, " n"], units: int | None = No
     return (units - components_for(eigenvalues)) / units
 
 
+def smooth_redundant_share(eigenvalues: Float[np.ndarray, " n"], units: int | None = None) -> float:
+    """Return the redundant share with a fractional k95, for intervals.
+
+    A jackknife needs a statistic that moves with the data; the count k95 mostly stays and would give an interval of no
+    width. Between two counts the share of variance is taken to grow linearly.
+
+    Args:
+        eigenvalues: descending.
+        units: n, when degenerate units were left out of the spectrum.
+    """
+    units = len(eigenvalues) if units is None else units
+    total = eigenvalues.sum()
+    if not total > 0:
+        return 1.0
+    carried = np.concatenate([[0.0], np.cumsum(eigenvalues) / total])
+    return 1 - float(np.interp(1 - DROPPED_VARIANCE, carried, np.arange(len(carried)))) / units
+
+
 def paper_redundant_share(covariance: Float[np.ndarray, "n n"]) -> float:
     """Return the redundant share as published, quirks included.
 

@@ -24,7 +24,7 @@ from netcaliper.trace.export import source_line
 from netcaliper.trace.ids import MIXED, NONE, Classes, Ids, along, compact, line, merge, varying, window
 from netcaliper.trace.names import Namer, module_path, operation, short
 from netcaliper.trace.program import Program, Step, Values, bound
-from netcaliper.trace.rules import COMPARISONS, POINTWISE, RULES, Call, Layer, matmul
+from netcaliper.trace.rules import COMPARISONS, POINTWISE, RULES, Call, Layer, matmul, reduce_
 from netcaliper.trace.site import Activation, Consumer, Kind
 from netcaliper.trace.weighted import Weighted, match
 
@@ -252,6 +252,8 @@ class Sweep:
                 (n for n in carrying), key=lambda n: node.args.index(n) if n in node.args else 0, reverse=True
             )
             rows = [rule(call, {n: Layer(ids)}) for n in ordered for ids in self._of(n).rows]
+        elif (joined := self._join(call, carrying)) is not None:
+            rows = [joined]
         else:
             stacked = zip_longest(*(self._of(n).rows for n in carrying))
             rows = [
@@ -307,9 +309,7 @@ class Sweep:
         single: list[Ids] = []
         rest = lists[1:]
         for ids in lists[0]:
-            partner = next(
-                ((o, i) for o in rest for i, theirs in enumerate(o) if varying(theirs) == varying(ids)), None
-            )
+            partner = _partner(ids, rest)
             if partner is None:
                 single.append(ids)
                 continue
@@ -325,6 +325,25 @@ class Sweep:
                 self.classes.freeze(ids)
         # a layer that every operand has is the newest common unit axis; then what only one operand has
         return (*matched, *single)
+
+    def _join(self, call: Call, carrying: list[Node]) -> Ids | None:
+        """Tie the rows of operands that are concatenated or stacked along another axis than their units'.
+
+        A class token put before the patches has to keep their width, and whatever reads the result reads both.
+        """
+        if call.op not in ("aten.cat", "aten.stack"):
+            return None
+        axis = int(call.argument(1, "dim", 0)) % call.value.dim()
+        layers = [self._of(node).rows for node in carrying]
+        if any(len(rows) != 1 for rows in layers):
+            return None
+        ids = [rows.unsqueeze(axis) if call.op == "aten.stack" else rows for (rows,) in layers]
+        if any(axis in varying(rows) or not varying(rows) for rows in ids):
+            return None
+        ids = [window(rows, [axis], keepdim=True) for rows in ids]
+        for rows in ids[1:]:
+            self.classes.union(ids[0], rows)
+        return self.classes.find(ids[0])
 
     def _tie_halves(self, call: Call, operand: Node) -> None:
         axis = int(call.argument(1, "dim", -1)) % call.value.dim()
@@ -391,6 +410,8 @@ class Sweep:
         if op == "aten.glu":
             return "gate", "glu", tuple(operands), None
         if self.regions.root.get(node) is not node and self.regions.exits(node):
+            if op not in ACTIVATIONS and self._feeds_a_statistic(node, carried):
+                return None, "", (), None
             root = self.regions.root[node]
             if op in ACTIVATIONS and node not in self.regions.joins:
                 activation = ACTIVATIONS[op](node)
@@ -398,7 +419,7 @@ class Sweep:
             if node not in self.regions.joins:
                 return "activation", short(node), (operands[0],), Activation(short(node))
             parts = self.regions.parts(node)
-            name = "+".join(parts) if parts else short(node)
+            name = f"composite({'+'.join(parts)})" if parts else short(node)
             return "activation", name, (root,), Activation(name)
         if len(operands) != 2 or self.regions.root.get(node) is not node or not value.is_floating_point():
             return None, "", (), None
@@ -406,9 +427,7 @@ class Sweep:
         shapes = [tuple(n.meta["val"].shape) for n in operands]
         if not a.rows or not b.rows or str(shapes[0]) != str(shapes[1]):
             return None, "", (), None
-        if varying(a.rows[0]) != varying(b.rows[0]) and not any(
-            varying(x) == varying(y) for x in a.rows for y in b.rows
-        ):
+        if not any(_partner(ids, [list(b.rows)]) for ids in a.rows):
             return None, "", (), None
         if op == "aten.mul" and not bool((carried.rows[0] == MIXED).any()):
             inner = [operation(n).split(".")[-1] for n in operands if n in self.regions.nonlinear]
@@ -416,6 +435,18 @@ class Sweep:
         if op in _SUMS and a.origin != b.origin:
             return "stream", short(node).replace("rsub", "sub"), tuple(operands), None
         return None, "", (), None
+
+    def _feeds_a_statistic(self, node: Node, carried: Carried) -> bool:
+        """Tell whether only reductions over the units read a node: ``x.pow(2).mean(-1)`` inside a normalization."""
+        axes = {axis for rows in carried.rows[:1] for axis in varying(rows)}
+        rank = node.meta["val"].dim()
+
+        def over_units(user: Node) -> bool:
+            dims = user.args[1] if len(user.args) > 1 else None
+            places = {int(d) % rank for d in dims} if isinstance(dims, (list, tuple)) else None  # type: ignore[arg-type]
+            return RULES.get(operation(user)) is reduce_ and (places is None or bool(places & axes))
+
+        return bool(node.users) and all(over_units(user) for user in node.users)
 
     def _unit_axis(self, value: Tensor, rows: tuple[Ids, ...]) -> int | str:
         if not rows:
@@ -515,6 +546,16 @@ def _covers(operand: Node, ids: Ids, rank: int) -> bool:
         return False
     shape = [1] * (rank - value.dim()) + list(value.shape)
     return all(not (isinstance(shape[axis], int) and shape[axis] == 1) for axis in varying(ids))
+
+
+def _partner(ids: Ids, others: list[list[Ids]]) -> tuple[list[Ids], int] | None:
+    """Find the layer that lies along the same axes; failing that, along more or fewer (a class token put before rows)."""
+    axes = set(varying(ids))
+    places = [(other, i, set(varying(theirs))) for other in others for i, theirs in enumerate(other)]
+    same = next(((other, i) for other, i, theirs in places if theirs == axes), None)
+    return same or next(
+        ((o, i) for o, i, theirs in places if axes and theirs and (theirs < axes or axes < theirs)), None
+    )
 
 
 def _clear(layers: list[Ids]) -> tuple[Ids, ...]:

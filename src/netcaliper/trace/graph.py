@@ -1,7 +1,7 @@
 """The traced network: sites and what reads them, running with taps and overrides, forks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -204,6 +204,8 @@ class Graph:
     def _inputs(self, batch: Batch) -> list[Any]:
         """Return the inputs in the graph's order, checked against the shapes that it was traced with."""
         traced = self.example
+        settings = {key: value for key, value in traced.kwargs.items() if not isinstance(value, Tensor)}
+        batch = replace(batch, kwargs={**settings, **batch.kwargs})
         if len(batch.args) != len(traced.args) or set(batch.kwargs) != set(traced.kwargs):
             raise DataError(
                 f"the batch has {len(batch.args)} positional inputs and keys {sorted(batch.kwargs)}, the traced "

@@ -1,6 +1,7 @@
 """``nc.trace``: a model and an example, and the graph with its sites."""
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from netcaliper.errors import DataError, InputError, TraceError
-from netcaliper.trace.batches import as_batch, check_values
+from netcaliper.trace.batches import Batch, as_batch, check_values
 from netcaliper.trace.export import Exported, check_model, device_of, export
 from netcaliper.trace.flow import Found, Sweep
 from netcaliper.trace.graph import Graph, Group
@@ -42,8 +43,7 @@ def trace(model: nn.Module, example: Any, *, name: str | None = None) -> Graph:
     check_model(model)
     name = name or type(model).__name__
     required = _required_inputs(model)
-    batch = as_batch(example, inputs_required=required)
-    check_values(batch, "`example`")
+    batch = _without_cache(model, as_batch(example, inputs_required=required))
     device = device_of(model)
     for tensor in batch.tensors():
         if tensor.device != device:
@@ -52,6 +52,7 @@ def trace(model: nn.Module, example: Any, *, name: str | None = None) -> Graph:
                 f"`model.to({str(tensor.device)!r})` or"
                 f" `example.to({str(device)!r})`"
             )
+    check_values(batch, "`example`")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         _check_forward(model, batch)
         exported = export(model, batch)
@@ -69,6 +70,14 @@ def _required_inputs(model: nn.Module) -> int:
         return 1
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return max(1, sum(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters))
+
+
+def _without_cache(model: nn.Module, batch: Batch) -> Batch:
+    """Ask a Hugging Face decoder not to return its key-value cache: it is no tensor, and one forward pass needs none."""
+    parameters = inspect.signature(model.forward).parameters
+    if "use_cache" not in parameters or "use_cache" in batch.kwargs:
+        return batch
+    return replace(batch, kwargs={**batch.kwargs, "use_cache": False})
 
 
 def _check_forward(model: nn.Module, batch: Any) -> None:
