@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from netcaliper.trace.activations import ACTIVATIONS, NONLINEAR
+from netcaliper.trace.activations import ACTIVATIONS
 from netcaliper.trace.elementwise import Regions, find_regions
 from netcaliper.trace.export import source_line
+from netcaliper.trace.groups import Side
 from netcaliper.trace.ids import MIXED, NONE, Classes, Ids, along, compact, line, merge, varying, window
 from netcaliper.trace.names import Namer, module_path, operation, short
 from netcaliper.trace.program import Program, Step, Values, bound
@@ -70,15 +71,6 @@ class Found:
     refused: str | None = None
 
 
-@dataclass(frozen=True)
-class WeightAxis:
-    """One axis of a weight with its row ids: the rows it makes, or the columns it reads."""
-
-    call: str
-    side: str
-    ids: Ids
-
-
 class Sweep:
     """State of the sweep; ``visit`` is called after every step of a real run."""
 
@@ -88,7 +80,7 @@ class Sweep:
         self.classes = Classes()
         self.found: list[Found] = []
         self.skipped: list[tuple[str, str]] = []
-        self.axes: list[WeightAxis] = []
+        self.axes: list[tuple[str, Side, Ids]] = []  # what every weighted call makes and reads
         self._namer = Namer(model)
         weighted = {
             node: found for node in nodes if node.op == "call_function" and (found := match(node, self.regions.depends))
@@ -165,7 +157,7 @@ class Sweep:
         else:
             fresh = self._weight_ids(weighted.weight, weighted.row_axis, rows_out)
         if not (depthwise or weighted.recurrent):
-            self.axes.append(WeightAxis(name, "rows", fresh))
+            self.axes.append((name, "rows", fresh))
         made = along(weighted.makes % rank, rank, fresh)
         result = Carried((made, *kept), passing, frozenset({node.name}))
         return [result, *[Carried() for _ in value[1:]]] if isinstance(value, (tuple, list)) else result
@@ -197,14 +189,14 @@ class Sweep:
         if weighted.groups > 1:
             for ids in lines:
                 if weighted.groups < columns:
-                    self.axes.append(WeightAxis(name, "columns", ids))
+                    self.axes.append((name, "columns", ids))
             return
         own = self._weight_ids(weighted.weight, weighted.column_axis, columns)
         for ids in lines:
             self.classes.union(own, ids)
         if not lines or any(bool((ids < 0).any()) for ids in lines):
             self.classes.freeze(own)
-        self.axes.append(WeightAxis(name, "columns", own))
+        self.axes.append((name, "columns", own))
 
     def _weight_ids(self, weight: Node, axis: int, size: int) -> Ids:
         """Return the row ids of one axis of a weight; one tensor under two names or in two calls has one set."""
@@ -549,7 +541,7 @@ def _covers(operand: Node, ids: Ids, rank: int) -> bool:
 
 
 def _partner(ids: Ids, others: list[list[Ids]]) -> tuple[list[Ids], int] | None:
-    """Find the layer that lies along the same axes; failing that, along more or fewer (a class token put before rows)."""
+    """Find the layer that lies along the same axes; else along more or fewer (a class token put first)."""
     axes = set(varying(ids))
     places = [(other, i, set(varying(theirs))) for other in others for i, theirs in enumerate(other)]
     same = next(((other, i) for other, i, theirs in places if theirs == axes), None)
@@ -561,6 +553,3 @@ def _partner(ids: Ids, others: list[list[Ids]]) -> tuple[list[Ids], int] | None:
 def _clear(layers: list[Ids]) -> tuple[Ids, ...]:
     """Keep the layers that still hold at least one row id."""
     return tuple(ids for ids in layers if bool((ids >= 0).any()))
-
-
-__all__ = ["NONLINEAR", "Found", "Sweep", "WeightAxis"]

@@ -1,5 +1,6 @@
 """The traced network: sites and what reads them, running with taps and overrides, forks."""
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,32 +12,12 @@ from torch.utils import _pytree as pytree
 from netcaliper.errors import DataError, InputError
 from netcaliper.trace.batches import Batch, as_batch
 from netcaliper.trace.export import Exported
-from netcaliper.trace.program import Program, tensors_of
+from netcaliper.trace.groups import Group
+from netcaliper.trace.program import Program
 from netcaliper.trace.site import Site
 
 Override = Tensor | Callable[[Tensor], Tensor]
 Tap = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Units that must change together: sites and weights that share producer rows.
-
-    Attributes:
-        name: ``g1``, ``g2``, ... in graph order.
-        sites: names of the sites.
-        producers: names of the weighted calls whose output rows belong to it.
-        consumers: names of the weighted calls whose input columns belong to it.
-        units: number of classes of rows.
-        frozen: number of classes that nothing can remove (bound to an input, a reshape or a mixing operation).
-    """
-
-    name: str
-    sites: tuple[str, ...]
-    producers: tuple[str, ...]
-    consumers: tuple[str, ...]
-    units: int
-    frozen: int
 
 
 @dataclass(frozen=True)
@@ -106,8 +87,6 @@ class Graph:
         """
         if name in self._site:
             return self._site[name]
-        import difflib
-
         near = difflib.get_close_matches(name, self._site, n=1)
         hint = f"; did you mean `{near[0]}`?" if near else ""
         raise InputError(f"`site` {name!r} is not one of the {len(self.sites)} sites of {self.name}{hint}")
@@ -259,6 +238,3 @@ def _joined(pieces: list[tuple[int, Any]], size: int) -> Any:
         else:
             leaves.append(parts[0])
     return pytree.tree_unflatten(leaves, structure)
-
-
-__all__ = ["Graph", "Group", "Override", "Run", "Tap", "tensors_of"]

@@ -13,7 +13,8 @@ from netcaliper.errors import DataError, InputError, TraceError
 from netcaliper.trace.batches import Batch, as_batch, check_values
 from netcaliper.trace.export import Exported, check_model, device_of, export
 from netcaliper.trace.flow import Found, Sweep
-from netcaliper.trace.graph import Graph, Group
+from netcaliper.trace.graph import Graph
+from netcaliper.trace.groups import WeightAxis, couple
 from netcaliper.trace.ids import MIXED, line
 from netcaliper.trace.program import Program
 from netcaliper.trace.replay import check_deterministic, check_replay
@@ -73,7 +74,7 @@ def _required_inputs(model: nn.Module) -> int:
 
 
 def _without_cache(model: nn.Module, batch: Batch) -> Batch:
-    """Ask a Hugging Face decoder not to return its key-value cache: it is no tensor, and one forward pass needs none."""
+    """Ask a Hugging Face decoder not to return its key-value cache: it is no tensor, and one pass needs none."""
     parameters = inspect.signature(model.forward).parameters
     if "use_cache" not in parameters or "use_cache" in batch.kwargs:
         return batch
@@ -105,8 +106,11 @@ def _graph(model: nn.Module, exported: Exported, name: str, device: torch.device
     args = pytree.tree_leaves((*exported.batch.args, *exported.batch.kwargs.values()))
     first.run(args, keep=sweep.visit)
     found = sweep.finish()
-    groups, group_of = _groups(sweep, found)
-    sites = [_site(site, sweep, exported, group_of.get(site.name)) for site in found]
+    rows_of_units = {site.name: _rows_of_units(site, sweep) for site in found}
+    axes = [WeightAxis(call, side, sweep.classes.find(ids).numpy()) for call, side, ids in sweep.axes]
+    groups = couple(rows_of_units, axes, sweep.classes.frozen().numpy())
+    group_of = {name: group.name for group in groups for name in group.sites}
+    sites = [_site(site, rows_of_units[site.name], exported, group_of.get(site.name)) for site in found]
     program = Program(exported.program, {site.node: site.inputs for site in sites})
     return Graph(
         name=name, exported=exported, program=program, sites=sites, skipped=sweep.skipped, groups=groups, device=device,
@@ -114,7 +118,7 @@ def _graph(model: nn.Module, exported: Exported, name: str, device: torch.device
     )  # fmt: skip
 
 
-def _site(found: Found, sweep: Sweep, exported: Exported, group: str | None) -> Site:
+def _site(found: Found, rows_of_units: np.ndarray, exported: Exported, group: str | None) -> Site:
     return Site(
         name=found.name,
         kind=found.kind,
@@ -129,7 +133,7 @@ def _site(found: Found, sweep: Sweep, exported: Exported, group: str | None) -> 
         readers=tuple(dict.fromkeys(found.readers)),
         barriers=tuple(dict.fromkeys(found.barriers)),
         refused=found.refused,
-        rows_of_units=_rows_of_units(found, sweep),
+        rows_of_units=rows_of_units,
         group=group,
     )
 
@@ -152,43 +156,3 @@ def _batch_axis(found: Found, exported: Exported) -> int:
                 return axis
     size = exported.batch.size
     return next((a for a, s in enumerate(shape) if a != found.axis and s == size), 0)
-
-
-def _groups(sweep: Sweep, found: list[Found]) -> tuple[list[Group], dict[str, str]]:
-    """Collect the sites and weights that share rows; a site with one producer and no partner is an inner site."""
-    classes: dict[int, int] = {}
-
-    def component(rows: Any) -> int | None:
-        """Return one component for all classes that one axis holds, joining what it touches."""
-        members = sorted({classes.setdefault(row, row) for row in rows.tolist() if row >= 0})
-        for key, value in list(classes.items()):
-            if value in members:
-                classes[key] = members[0]
-        return members[0] if members else None
-
-    rows_of = {site.name: torch.unique(torch.as_tensor(_rows_of_units(site, sweep))) for site in found}
-    axes = [(axis, torch.unique(sweep.classes.find(axis.ids))) for axis in sweep.axes]
-    for rows in [*rows_of.values(), *(rows for _, rows in axes)]:
-        component(rows)
-
-    def home_of(rows: Any) -> int | None:
-        return next((classes[row] for row in rows.tolist() if row >= 0), None)
-
-    frozen = set(sweep.classes.frozen().tolist())
-    groups: list[Group] = []
-    group_of: dict[str, str] = {}
-    for root in dict.fromkeys(home_of(rows_of[site.name]) for site in found):
-        sites = tuple(site.name for site in found if home_of(rows_of[site.name]) == root)
-        producers = tuple(
-            dict.fromkeys(axis.call for axis, rows in axes if axis.side == "rows" and home_of(rows) == root)
-        )
-        consumers = tuple(
-            dict.fromkeys(axis.call for axis, rows in axes if axis.side == "columns" and home_of(rows) == root)
-        )
-        if len(sites) < 2 and len(producers) < 2:
-            continue
-        units = {row for row, where in classes.items() if where == root}
-        group = Group(f"g{len(groups) + 1}", sites, producers, consumers, len(units), len(units & frozen))
-        groups.append(group)
-        group_of |= dict.fromkeys(sites, group.name)
-    return groups, group_of
