@@ -1,4 +1,7 @@
-"""Labels that come with the data: no static measure reads them, but labels that cannot be right show that data and model do not match."""
+"""Labels that come with the data.
+
+No static measure reads them, but labels that cannot be right show that data and model do not match.
+"""
 
 from typing import Any
 
@@ -15,8 +18,8 @@ IGNORED = -100
 def check_labels(batch: Batch, output: Any) -> None:
     """Refuse labels that no output of a classifier stands for.
 
-    Judged are one integer label an example against outputs ``[examples, classes]`` with two or more classes; anything else
-    (one logit, targets of a regression, structured outputs) is left alone.
+    Judged are one integer label an example against outputs ``[examples, classes]`` with two or more classes; anything
+    else (one logit, targets of a regression, structured outputs) is left alone.
 
     Args:
         batch: a batch with its labels, if it has any.
@@ -36,6 +39,7 @@ def check_labels(batch: Batch, output: Any) -> None:
     if bool(wrong.any()):
         first = int(wrong.nonzero()[0])
         raise DataError(
-            f"labels of `data` must lie in 0 .. {classes - 1} because `model` has {classes} outputs, got {int(labels[first])} in "
-            f"example {batch.start + first}; renumber the labels, give the data that the model was trained on, or leave labels out."
+            f"labels of `data` must lie in 0 .. {classes - 1} because `model` has {classes} outputs, got "
+            f"{int(labels[first])} in example {batch.start + first}; renumber the labels, give the data that the model "
+            "was trained on, or leave labels out."
         )

@@ -1,0 +1,84 @@
+"""``netcaliper``: the commands, and what happens when one of them cannot go on.
+
+Exit codes: 0 done, 1 failed, 2 misuse, 130 interrupted. A message is one line on standard error; a traceback means
+a fault of netcaliper's own.
+"""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import netcaliper
+from netcaliper.cli.demo import demo
+from netcaliper.cli.diff import diff
+from netcaliper.cli.doctor import doctor
+from netcaliper.cli.measure import measure
+from netcaliper.cli.printing import note, printable
+from netcaliper.cli.report import report
+from netcaliper.cli.trace import trace
+from netcaliper.errors import NetcaliperError
+
+INTERRUPTED = 130
+NOTHING_WRITTEN = "this run wrote nothing, and nothing that was there before has changed"
+
+
+class Commands(TyperGroup):
+    """The commands in the order of a first visit; errors raised on purpose become one line and an exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order in which they were added."""
+        return list(self.commands)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        A ``KeyboardInterrupt`` may carry notes (PEP 678) that say what was kept; without them nothing was written.
+        """
+        try:
+            return super().invoke(ctx)
+        except NetcaliperError as error:
+            note(f"netcaliper: {printable(' '.join(str(error).split()))}")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt as stop:
+            kept = "; ".join(getattr(stop, "__notes__", ())) or NOTHING_WRITTEN
+            note(f"netcaliper: interrupted; {kept}.")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    name="netcaliper",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Reads the true size of a trained network: how wide, how deep and how nonlinear the function really is.",
+    epilog="Start with: netcaliper demo",
+)
+
+
+def _version(asked: bool) -> bool:
+    if asked:
+        typer.echo(f"netcaliper {netcaliper.__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (demo, trace, measure, report, diff, doctor):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; the console script points here."""
+    app()

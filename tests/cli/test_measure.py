@@ -1,0 +1,187 @@
+"""``netcaliper measure``: the same reading as ``nc.measure``, written whole or not at all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import netcaliper as nc
+from command_line import contents, done, json_of, netcaliper, refused, small_data, small_net
+
+NET = ("measure", "command_line:small_net", "--data", "command_line:small_data")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A finished reading on disk and what the command printed."""
+    folder = tmp_path_factory.mktemp("kept") / "reading"
+    return folder, netcaliper(*NET, "-o", folder)
+
+
+def test_the_folder_holds_the_reading_of_the_library_call(kept):
+    folder, _ = kept
+    expected = nc.measure(small_net(), small_data(), name="command_line:small_net", data_name="command_line:small_data")
+    opened = nc.load(folder)
+    assert opened.model_dump() == expected.model_dump()
+    assert set(contents(folder)) == {"reading.json", "arrays.safetensors", "cost.json", "report.html"}
+
+
+def test_cost_first_then_table_then_where(kept):
+    folder, result = kept
+    assert result.exit_code == 0
+    assert result.stderr.startswith("cost: reading ")
+    assert len(result.stderr.splitlines()) == 1  # no bar without a terminal
+    assert "act#2" in result.stdout
+    assert f"page:    {folder / 'report.html'}" in result.stdout
+
+
+def test_json_is_the_record(kept):
+    folder, _ = kept
+    found = json_of(*NET)
+    on_disk = json.loads((folder / "reading.json").read_text())
+    assert found["network"] == on_disk["network"]
+    assert found["sites"] == on_disk["sites"]
+    assert found["folder"] is None
+    assert found["failed"] is None
+
+
+def test_an_existing_folder_is_refused_before_anything_is_computed(kept, monkeypatch):
+    folder, _ = kept
+    before = contents(folder)
+    monkeypatch.setattr("netcaliper.zoo.spec.load_model", lambda *_: pytest.fail("the model was loaded"))
+    assert "already" in refused(*NET, "-o", folder) or "must not exist" in refused(*NET, "-o", folder)
+    assert contents(folder) == before
+
+
+def test_replace_replaces_a_reading_and_nothing_else(kept, tmp_path):
+    folder, _ = kept
+    stranger = tmp_path / "work"
+    stranger.mkdir()
+    (stranger / "thesis.tex").write_text("years of work")
+    assert "not a reading" in refused(*NET, "-o", stranger, "--replace")
+    assert (stranger / "thesis.tex").read_text() == "years of work"
+    mine = tmp_path / "reading"
+    done(*NET, "-o", mine, "--seed", "1")
+    before = contents(mine)
+    done(*NET, "-o", mine, "--replace")
+    assert contents(mine)["reading.json"] != before["reading.json"]
+    assert contents(mine)["reading.json"] == contents(folder)["reading.json"]
+    assert contents(mine)["report.html"] != before["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "code"), [("needed_units < 0.5*units", 0), ("needed_units <= units", 1), ("parameters == 211", 1)]
+)
+def test_fail_if_is_the_exit_code(expression, code):
+    result = netcaliper(*NET, "--fail-if", expression)
+    assert result.exit_code == code
+    assert ("failed, because" in result.stderr) is (code == 1)
+    assert "act#2" in result.stdout  # the table all the same
+
+
+def test_fail_if_on_what_was_not_measured_is_misuse_and_keeps_the_reading(tmp_path):
+    result = netcaliper(*NET, "--fail-if", "path_length > 2", "-o", tmp_path / "r")
+    assert result.exit_code == 2
+    assert "`path_length`, which was not measured" in result.stderr
+    assert nc.load(tmp_path / "r").network.units == 4
+
+
+def test_fail_if_is_read_before_anything_is_computed(monkeypatch):
+    monkeypatch.setattr("netcaliper.zoo.spec.load_model", lambda *_: pytest.fail("the model was loaded"))
+    assert "did you mean `needed_units`" in refused(*NET, "--fail-if", "neded_units > 1")
+
+
+def test_choosing_sites_and_measures():
+    found = json_of(*NET, "--sites", "act*", "--only", "unit_states")
+    assert [site["name"] for site in found["sites"]] == ["act", "act#2"]
+    assert all(site["redundant"] is None for site in found["sites"])
+    assert "measures among" in refused(*NET, "--only", "cka")
+    assert "no match" in refused(*NET, "--sites", "layer9.*")
+    assert "must leave a measure" in refused(*NET, "--skip", "unit_states, redundant")
+
+
+@pytest.mark.parametrize(
+    ("module", "moment"), [("netcaliper.measure.static", "network_reading"), ("netcaliper.reading.writing", "_write")]
+)
+def test_an_interrupt_loses_nothing_that_was_written(module, moment, tmp_path, monkeypatch):
+    folder = tmp_path / "reading"
+    done(*NET, "-o", folder)
+    before = contents(tmp_path)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(import_module(module), moment, stop)
+    result = netcaliper(*NET, "-o", folder, "--replace", "--seed", "1")
+    assert result.exit_code == 130
+    assert "interrupted; this run wrote nothing, and nothing that was there before has changed." in result.stderr
+    assert contents(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["reading"]  # no half-written folder is left behind
+
+
+def test_an_interrupt_while_the_page_is_written_keeps_the_reading(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("netcaliper.report.page.render", stop)
+    result = netcaliper(*NET, "-o", tmp_path / "reading")
+    assert result.exit_code == 130
+    assert "is complete, its page is not" in result.stderr
+    assert nc.load(tmp_path / "reading").network.units == 4
+
+
+SLOW = """
+import time
+from command_line import small_data, small_net
+
+class Slow(list):
+    def __iter__(self):
+        for number, batch in enumerate(list.__iter__(self)):
+            if number == 2:
+                open("reached", "w").close()
+                time.sleep(60)
+            yield batch
+
+def data():
+    return Slow(small_data())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one child")
+def test_a_real_signal_in_the_middle(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    folder = tmp_path / "reading"
+    done(*NET, "-o", folder)
+    before = contents(folder)
+    tests = str(Path(__file__).parents[1])
+    command = [
+        sys.executable,
+        "-c",
+        "from netcaliper.cli.main import main; main()",
+        "measure",
+        "command_line:small_net",
+    ]
+    child = subprocess.Popen(
+        [*command, "--data", "slow:data", "-o", str(folder), "--replace"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": tests}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "reached").exists() and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (tmp_path / "reached").exists(), child.communicate(timeout=5)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+    assert child.returncode == 130
+    assert out == ""
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert contents(folder) == before
