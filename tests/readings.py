@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import (
     ConsumerRecord,
     Cost,
     NetworkReading,
     Provenance,
-    Reading,
     Share,
     SiteReading,
     Skipped,
@@ -203,3 +203,12 @@ def wide(sites: int = 240, *, seed: int = 0) -> Reading:
             )
         )
     return assemble(tuple(made), seed=seed)
+
+
+def assert_same(a: Reading, b: Reading) -> None:
+    assert a.model_dump() == b.model_dump()
+    assert a.cost == b.cost
+    assert a.arrays.keys() == b.arrays.keys()
+    for key, array in a.arrays.items():
+        assert array.dtype == b.arrays[key].dtype
+        np.testing.assert_array_equal(array, b.arrays[key])

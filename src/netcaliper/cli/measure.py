@@ -10,7 +10,7 @@ from netcaliper.cli.condition import parse
 from netcaliper.cli.options import DATA_HELP, MODEL_HELP, Json, Part, Replace, Seed, Weights
 from netcaliper.cli.printing import note, say, say_json
 from netcaliper.errors import InputError
-from netcaliper.reading.schema import Reading
+from netcaliper.reading.reading import Reading
 from netcaliper.reading.writing import check_target
 
 PAGE = "report.html"

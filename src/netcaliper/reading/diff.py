@@ -6,7 +6,8 @@ another model, other data, another seed or mode make some differences meaningles
 
 from typing import TYPE_CHECKING
 
-from netcaliper.reading.schema import NetworkReading, Reading, Record, Share, SiteReading
+from netcaliper.reading.reading import Reading
+from netcaliper.reading.schema import NetworkReading, Record, Share, SiteReading
 
 if TYPE_CHECKING:
     import pandas as pd

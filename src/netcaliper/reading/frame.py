@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from netcaliper.reading.schema import ReadingRecord, Share
 from netcaliper.reading.verdicts import verdict
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from netcaliper.reading.schema import Reading, Share
 
 COUNTS = (
     "units",
@@ -50,7 +49,7 @@ COLUMNS = (
 """The columns, in order. The first sixteen are fixed by the design; later measures append theirs."""
 
 
-def to_frame(reading: "Reading") -> "pd.DataFrame":
+def to_frame(reading: ReadingRecord) -> "pd.DataFrame":
     """Lay out a reading as one row a site, in graph order.
 
     Counts (and ``consumers``, the number of weighted operations that read the site) are nullable ``Int64``, shares
@@ -89,5 +88,5 @@ def to_frame(reading: "Reading") -> "pd.DataFrame":
     return frame.astype(kinds)
 
 
-def _value(share: "Share | None") -> float | None:
+def _value(share: Share | None) -> float | None:
     return None if share is None else share.value

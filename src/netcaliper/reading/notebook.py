@@ -1,18 +1,15 @@
 """A reading in a notebook cell: the headline and one table, plain HTML without script or style sheet."""
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from netcaliper.reading.numerals import count, percent
+from netcaliper.reading.schema import ReadingRecord
 from netcaliper.reading.verdicts import headline, network_verdict, verdict
-
-if TYPE_CHECKING:
-    from netcaliper.reading.schema import Reading
 
 MOST_ROWS = 60
 
 
-def to_html(reading: "Reading") -> str:
+def to_html(reading: ReadingRecord) -> str:
     """Render a reading as an HTML fragment for notebooks; every name is escaped, long networks are cut with a note."""
     heads = ("site", "op", "units", "dead", "constant", "duplicate", "dependent", "needed", "redundant", "verdict")
     lines = []

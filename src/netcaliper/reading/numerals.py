@@ -1,11 +1,8 @@
 """How numbers are written for people: counts, shares, intervals. One place, so that every report agrees."""
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from netcaliper.reading.schema import Share
-
+from netcaliper.reading.schema import Share
 
 MISSING = "–"
 
@@ -31,7 +28,7 @@ def percent(value: float | None, *, digits: int = 1) -> str:
     return f"{scaled:.{digits}f} %"
 
 
-def interval(share: "Share | None") -> str:
+def interval(share: Share | None) -> str:
     """Write the interval of a share, e.g. ``28.1 to 33.0 %``; an en dash where there is none."""
     if share is None or share.low is None or share.high is None:
         return MISSING

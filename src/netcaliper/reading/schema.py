@@ -5,15 +5,10 @@ a measure and site, key ``<site index>/<array>``) and ``cost.json`` (seconds and
 one seed leave byte-identical readings).
 """
 
-from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SCHEMA_VERSION = 1
 
@@ -142,8 +137,8 @@ class Cost(Record):
     passes: float = 0.0
 
 
-class Reading(Record):
-    """Everything that one ``measure`` left behind.
+class ReadingRecord(Record):
+    """Everything that one ``measure`` left behind; ``Reading`` adds what users do with it.
 
     ``arrays`` holds float64/int arrays by ``"<site index>/<name>"``. Names used by the static measures, n = units:
 
@@ -171,21 +166,3 @@ class Reading(Record):
     def array(self, site: int, name: str) -> np.ndarray | None:
         """Return one array of one site, or ``None`` if that measure does not apply there."""
         return self.arrays.get(f"{site}/{name}")
-
-    def to_frame(self) -> "pd.DataFrame":
-        """Return one row a site as a pandas table; see ``netcaliper.reading.frame.to_frame``."""
-        from netcaliper.reading.frame import to_frame
-
-        return to_frame(self)
-
-    def save(self, folder: str | PathLike[str], *, replace: bool = False) -> Path:
-        """Write the reading to a folder, all or nothing; see ``netcaliper.reading.writing.save``."""
-        from netcaliper.reading.writing import save
-
-        return save(self, folder, replace=replace)
-
-    def _repr_html_(self) -> str:
-        """Show the reading in a notebook."""
-        from netcaliper.reading.notebook import to_html
-
-        return to_html(self)

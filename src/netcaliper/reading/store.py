@@ -15,7 +15,8 @@ import safetensors.numpy
 from pydantic import ValidationError
 
 from netcaliper.errors import CorruptReading, NewerSchema
-from netcaliper.reading.schema import SCHEMA_VERSION, Cost, Reading
+from netcaliper.reading.reading import Reading
+from netcaliper.reading.schema import SCHEMA_VERSION, Cost
 from netcaliper.reading.writing import (
     ARRAYS,
     COST,

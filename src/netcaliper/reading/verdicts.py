@@ -4,28 +4,24 @@ A verdict never says more than was measured. *Dead* means never active on the ex
 rate that those examples still allow; *needed* is the rest after everything exactly removable, so it is an upper bound.
 """
 
-from typing import TYPE_CHECKING
-
 from netcaliper.reading.numerals import count, percent, plural, units
-
-if TYPE_CHECKING:
-    from netcaliper.reading.schema import Reading, SiteReading
+from netcaliper.reading.schema import ReadingRecord, SiteReading
 
 PARTITION = ("dead", "constant", "duplicate", "dependent", "absorbable", "needed")
 """The classes of the partition, in order of precedence: every unit is counted in the first that holds."""
 
 
-def removable(site: "SiteReading") -> int | None:
+def removable(site: SiteReading) -> int | None:
     """Count the units of a site that can go without a change on the rows read; ``None`` if it was not judged."""
     return None if site.needed is None else site.units - site.needed
 
 
-def judged_share(site: "SiteReading") -> float | None:
+def judged_share(site: SiteReading) -> float | None:
     """Return ``needed / units`` of a site, ``None`` if it was not judged."""
     return None if site.needed is None or site.units == 0 else site.needed / site.units
 
 
-def verdict(site: "SiteReading") -> str:
+def verdict(site: SiteReading) -> str:
     """Say in one phrase what was found at a site, short enough for a cell of a table.
 
     Args:
@@ -45,7 +41,7 @@ def verdict(site: "SiteReading") -> str:
     return f"{_bends(site)}nothing exact to remove"
 
 
-def explain(site: "SiteReading") -> tuple[str, ...]:
+def explain(site: SiteReading) -> tuple[str, ...]:
     """Say in sentences what was found at a site and how sure it is; what was not measured is left out.
 
     Args:
@@ -82,7 +78,7 @@ def explain(site: "SiteReading") -> tuple[str, ...]:
     return tuple(said)
 
 
-def headline(reading: "Reading") -> str:
+def headline(reading: ReadingRecord) -> str:
     """Say in one sentence how wide the network is on paper and how much of that is exactly removable."""
     network = reading.network
     if network.needed_units is None:
@@ -94,7 +90,7 @@ def headline(reading: "Reading") -> str:
     return f"{units(network.units)} on paper, {count(gone)} of them exactly removable ({share})."
 
 
-def network_verdict(reading: "Reading") -> str:
+def network_verdict(reading: ReadingRecord) -> str:
     """Say in a few sentences what the network is made of, on which examples, and what was left open."""
     network = reading.network
     examples = sum(number for split, number in reading.provenance.examples.items() if split != "verify")
@@ -118,7 +114,7 @@ def network_verdict(reading: "Reading") -> str:
     return " ".join(said)
 
 
-def _losses(site: "SiteReading") -> list[tuple[int, str]]:
+def _losses(site: SiteReading) -> list[tuple[int, str]]:
     """Pair every kind of removable unit that occurs with its predicate, the most telling first."""
     copies, combinations = site.duplicate or 0, site.dependent or 0
     words = {
@@ -139,7 +135,7 @@ def _losses(site: "SiteReading") -> list[tuple[int, str]]:
     return parts
 
 
-def _mix(reading: "Reading", gone: int) -> str:
+def _mix(reading: ReadingRecord, gone: int) -> str:
     """List what the removable units are, if the inner sites account for all (a group is counted once, elsewhere)."""
     inner = [site for site in reading.sites if site.group is None and site.needed is not None]
     names = {
@@ -155,7 +151,7 @@ def _mix(reading: "Reading", gone: int) -> str:
     return ": " + ", ".join(f"{count(total)} {names[name]}" for name, total in totals.items() if total) + " can go"
 
 
-def _not_judged(site: "SiteReading") -> str:
+def _not_judged(site: SiteReading) -> str:
     if site.reason:
         return f"{site.reason.rstrip('.')}: not judged"
     if site.rows < site.units:
@@ -165,7 +161,7 @@ def _not_judged(site: "SiteReading") -> str:
     return "not judged"
 
 
-def _bends(site: "SiteReading") -> str:
+def _bends(site: SiteReading) -> str:
     if site.kind != "activation" or site.units == 0:
         return ""
     if site.mixed == site.units:

@@ -18,15 +18,13 @@ import tempfile
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
 from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
-
-if TYPE_CHECKING:
-    from netcaliper.reading.schema import Reading
+from netcaliper.reading.schema import ReadingRecord
 
 RECORD, ARRAYS, COST = "reading.json", "arrays.safetensors", "cost.json"
 FORMAT = "netcaliper reading"
@@ -34,7 +32,7 @@ ARRAY_KEY = re.compile(r"(0|[1-9][0-9]{0,6})/[a-z][a-z0-9_]{0,63}")
 PER_UNIT = frozenset({"verdict", "r2", "linear_share", "bending", "mean", "std", "spectrum", "duplicate_of"})
 
 
-def save(reading: "Reading", folder: str | PathLike[str], *, replace: bool = False) -> Path:
+def save(reading: ReadingRecord, folder: str | PathLike[str], *, replace: bool = False) -> Path:
     """Write a reading to a folder, all or nothing.
 
     The files are written to a temporary folder beside the target, flushed to disk, and renamed. Two readings that
@@ -78,7 +76,7 @@ def save(reading: "Reading", folder: str | PathLike[str], *, replace: bool = Fal
     return target
 
 
-def _files(reading: "Reading") -> dict[str, bytes]:
+def _files(reading: ReadingRecord) -> dict[str, bytes]:
     """Serialize a reading; every step is deterministic."""
     arrays = safetensors.numpy.save({key: np.ascontiguousarray(reading.arrays[key]) for key in sorted(reading.arrays)})
     record = reading.model_dump(mode="python")
@@ -220,7 +218,7 @@ def read_file(source: Path, name: str) -> bytes:
         raise ReadingError(f"{path} cannot be read: {error.strerror or error}; check its permissions.") from error
 
 
-def contradiction(reading: "Reading") -> str | None:
+def contradiction(reading: ReadingRecord) -> str | None:
     """Return the first way in which a reading does not fit together, or ``None``."""
     names: set[str] = set()
     for site in reading.sites:

@@ -10,7 +10,7 @@ from typing import Literal
 import vl_convert
 
 from netcaliper.errors import InputError, OutputExists, ReadingError
-from netcaliper.reading.schema import Reading
+from netcaliper.reading.reading import Reading
 from netcaliper.report.figures import Figure, draw_all
 
 Format = Literal["pdf", "svg", "png"]

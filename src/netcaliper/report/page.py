@@ -17,7 +17,8 @@ from markupsafe import Markup, escape
 import netcaliper
 from netcaliper.errors import OutputExists, ReadingError
 from netcaliper.reading.numerals import MISSING, count, interval, percent, plural
-from netcaliper.reading.schema import Reading, Share, SiteReading
+from netcaliper.reading.reading import Reading
+from netcaliper.reading.schema import Share, SiteReading
 from netcaliper.reading.verdicts import PARTITION, explain, headline, judged_share, network_verdict, removable, verdict
 from netcaliper.report import palette
 from netcaliper.report.figures import Figure, draw_all

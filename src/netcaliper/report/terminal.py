@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from netcaliper.reading.numerals import count, percent, plural
-from netcaliper.reading.schema import Reading, SiteReading
+from netcaliper.reading.reading import Reading
+from netcaliper.reading.schema import SiteReading
 from netcaliper.reading.verdicts import headline, network_verdict, verdict
 
 NARROW, MEDIUM = 100, 140

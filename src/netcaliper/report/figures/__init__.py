@@ -1,6 +1,6 @@
 """One file a measure: each makes Altair charts from a reading, and from nothing else."""
 
-from netcaliper.reading.schema import Reading
+from netcaliper.reading.reading import Reading
 from netcaliper.report.figures import partition, redundant, unit_states
 from netcaliper.report.figures.figure import Figure, Width
 

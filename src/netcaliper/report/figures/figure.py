@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import altair as alt
 
-from netcaliper.reading.schema import Reading
+from netcaliper.reading.reading import Reading
 
 Width = int | Literal["container"]
 

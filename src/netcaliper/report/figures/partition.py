@@ -3,7 +3,7 @@
 import altair as alt
 
 from netcaliper.reading.numerals import count, percent
-from netcaliper.reading.schema import Reading
+from netcaliper.reading.reading import Reading
 from netcaliper.reading.verdicts import PARTITION as CLASSES
 from netcaliper.reading.verdicts import verdict
 from netcaliper.report import palette

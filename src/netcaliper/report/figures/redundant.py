@@ -4,7 +4,7 @@ import altair as alt
 import numpy as np
 from jaxtyping import Float, Int
 
-from netcaliper.reading.schema import Reading
+from netcaliper.reading.reading import Reading
 from netcaliper.report import palette
 from netcaliper.report.figures.figure import Figure, Width, height, site_axis
 

@@ -4,7 +4,7 @@ import altair as alt
 import numpy as np
 
 from netcaliper.reading.numerals import count, percent
-from netcaliper.reading.schema import Reading
+from netcaliper.reading.reading import Reading
 from netcaliper.report import palette
 from netcaliper.report.figures.figure import Figure, Width, height, legend, site_axis
 
