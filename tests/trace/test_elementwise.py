@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netcaliper.trace.trace import trace
+from networks import SqueezeExcite
 
 
 class Between(nn.Module):
@@ -78,3 +79,25 @@ def test_gates_absorb_their_activation_and_scaled_paths_are_no_sites() -> None:
     assert [s.op for s in scaled.sites] == ["relu"]
     halves = trace(Between(lambda x: F.glu(torch.cat([x, x], -1), -1)).eval(), torch.randn(2, 2))
     assert [(s.kind, s.op, s.units) for s in halves.sites] == [("gate", "glu", 4)]
+
+
+class OnePixel(nn.Module):
+    """A squeeze-and-excite block whose map is one pixel large, so that gate and path have equal shapes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.squeeze, self.b = nn.Conv2d(3, 4, 3), SqueezeExcite(4, 2), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.squeeze(F.relu(self.a(x))))
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_squeezed_path_is_no_gate_whatever_the_size(size: int) -> None:
+    graph = trace(OnePixel().eval(), torch.randn(2, 3, size, size))
+    assert [(s.name, s.kind) for s in graph.sites] == [
+        ("relu", "activation"),
+        ("squeeze.act", "activation"),
+        ("squeeze.sigmoid", "activation"),
+    ]
+    assert [c.name for c in graph.site("squeeze.sigmoid").consumers] == ["b"]

@@ -25,7 +25,7 @@ from netcaliper.trace.groups import Side
 from netcaliper.trace.ids import MIXED, NONE, Classes, Ids, along, compact, line, merge, varying, window
 from netcaliper.trace.names import Namer, module_path, operation, short
 from netcaliper.trace.program import Program, Step, Values, bound
-from netcaliper.trace.rules import COMPARISONS, POINTWISE, RULES, Call, Layer, matmul, reduce_
+from netcaliper.trace.rules import COMPARISONS, POINTWISE, RULES, Call, Layer, matmul, reduce_, spatial
 from netcaliper.trace.site import Activation, Consumer, Kind
 from netcaliper.trace.weighted import Weighted, match
 
@@ -252,6 +252,12 @@ class Sweep:
                 rule(call, {n: Layer(ids) for n, ids in zip(carrying, layer, strict=True) if ids is not None})
                 for layer in stacked
             ]
+        for part in rows:
+            for layer in part if isinstance(part, list) else [part]:
+                if (
+                    isinstance(layer, Layer) and layer.through
+                ):  # a norm: units stay in place, but cannot be removed exactly
+                    self.classes.freeze(layer.ids)
         if op == "aten.glu" and isinstance(value, Tensor):
             self._tie_halves(call, carrying[0])
         if isinstance(value, (tuple, list)):
@@ -421,7 +427,7 @@ class Sweep:
             return None, "", (), None
         if not any(_partner(ids, [list(b.rows)]) for ids in a.rows):
             return None, "", (), None
-        if op == "aten.mul" and not bool((carried.rows[0] == MIXED).any()):
+        if op == "aten.mul" and not bool((carried.rows[0] == MIXED).any()) and not _summarizes(*operands):
             inner = [operation(n).split(".")[-1] for n in operands if n in self.regions.nonlinear]
             return "gate", _GATES.get(inner[0], f"{inner[0]}_gate") if inner else "product", tuple(operands), None
         if op in _SUMS and a.origin != b.origin:
@@ -529,6 +535,38 @@ def _acts_spatially(weighted: Weighted, rank: int) -> bool:
         return False
     value = weighted.weight.meta.get("val")
     return isinstance(value, Tensor) and any(int(size) > 1 for size in value.shape[2:])
+
+
+def _summarizes(a: Node, b: Node) -> bool:
+    """Tell whether one operand is a pooled function of the other, as the gate of a squeeze-and-excite block.
+
+    Such a product scales a path and is no gate, also where the map happens to be one pixel large.
+    """
+    value, gate = (a, b) if _reaches(a, b) else (b, a)
+    between = _between(value, gate)
+    return any(RULES.get(operation(node)) in (reduce_, spatial) for node in between)
+
+
+def _reaches(a: Node, b: Node) -> bool:
+    return bool(_between(a, b))
+
+
+def _between(a: Node, b: Node) -> set[Node]:
+    """Return the nodes on the paths from ``a`` to ``b``, without ``a``; empty if there is none."""
+    order = {node: i for i, node in enumerate(a.graph.nodes)}
+    behind, stack = set(), [b]
+    while stack:
+        node = stack.pop()
+        if node not in behind and order[node] > order[a]:
+            behind.add(node)
+            stack.extend(node.all_input_nodes)
+    ahead, stack = set(), list(a.users)
+    while stack:
+        node = stack.pop()
+        if node in behind and node not in ahead:
+            ahead.add(node)
+            stack.extend(node.users)
+    return ahead if b in ahead else set()
 
 
 def _covers(operand: Node, ids: Ids, rank: int) -> bool:
