@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader, TensorDataset
 
 from netcaliper.errors import DataError
-from netcaliper.trace.batches import as_batch, batches, count_examples, first_batch
+from netcaliper.trace.batches import as_batch, batches, count_examples, first_batch, regrouped
 
 
 def test_the_forms_of_a_batch() -> None:
@@ -87,3 +89,22 @@ def test_the_first_batch() -> None:
         first_batch([])
     with pytest.raises(DataError, match="no batches"):
         count_examples([])
+
+
+@given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 7))
+def test_regrouping_keeps_every_example_in_order(sizes: list[int], size: int) -> None:
+    total = sum(sizes)
+    whole = as_batch((torch.arange(max(total, 1)).float().reshape(-1, 1), torch.arange(max(total, 1))))
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    source = [whole.take(torch.arange(end - n, end)) for n, end in zip(sizes, ends, strict=True)]
+    groups = list(regrouped(source, size))
+    assert [group.size for group in groups[:-1]] == [size] * (len(groups) - 1)
+    assert [i for group in groups for i in group.indices.tolist()] == list(range(total))
+    for group in groups:
+        assert torch.equal(group.args[0].flatten(), group.indices.float())
+        assert torch.equal(group.labels, group.indices)
+
+
+def test_sequences_of_other_lengths_are_not_joined() -> None:
+    groups = list(regrouped([as_batch(torch.zeros(2, 5)), as_batch(torch.zeros(2, 5)), as_batch(torch.zeros(3, 4))], 3))
+    assert [tuple(group.args[0].shape) for group in groups] == [(3, 5), (1, 5), (3, 4)]

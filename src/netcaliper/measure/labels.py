@@ -23,7 +23,7 @@ def check_labels(batch: Batch, output: Any) -> None:
 
     Args:
         batch: a batch with its labels, if it has any.
-        output: what the model returned for it, or for some of its examples.
+        output: what the model returned for it.
 
     Raises:
         DataError: a label is below 0 or not below the number of outputs; the message names the first example.
@@ -40,6 +40,6 @@ def check_labels(batch: Batch, output: Any) -> None:
         first = int(wrong.nonzero()[0])
         raise DataError(
             f"labels of `data` must lie in 0 .. {classes - 1} because `model` has {classes} outputs, got "
-            f"{int(labels[first])} in example {batch.start + first}; renumber the labels, give the data that the model "
+            f"{int(labels[first])} in example {int(batch.indices[first])}; renumber the labels, give the data that the model "
             "was trained on, or leave labels out."
         )

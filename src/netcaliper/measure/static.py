@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -24,9 +24,19 @@ from netcaliper.measure.partition import counts, partition
 from netcaliper.measure.protocol import Measure, Mode, Plan, Sight
 from netcaliper.measure.redundant import RedundantMeasure
 from netcaliper.measure.unit_states import UnitStatesMeasure
-from netcaliper.reading.schema import ConsumerRecord, Cost, Provenance, Reading, SiteReading, Skipped
+from netcaliper.reading.reading import Reading
+from netcaliper.reading.schema import ConsumerRecord, Cost, Provenance, SiteReading, Skipped
 from netcaliper.stats.sampling import VERIFY
-from netcaliper.trace.batches import Batch, as_batch, batches, check_values, count_examples, first_batch, raw_batches
+from netcaliper.trace.batches import (
+    Batch,
+    as_batch,
+    batches,
+    check_values,
+    count_examples,
+    first_batch,
+    raw_batches,
+    regrouped,
+)
 from netcaliper.trace.export import device_of
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site
@@ -163,14 +173,27 @@ class _Pass:
         Raises:
             DataError: the data hold another number of examples than were counted.
         """
+        for batch in regrouped(self._wanted(data, progress), self._size(data)):
+            index = batch.indices.numpy()
+            taps = {site.name: self._tap(site, index) for site in self._sites}
+            check_labels(batch, self.graph.run(batch, taps=taps).output)
+
+    def _size(self, data: Iterable[Any]) -> int:
+        """Return the number of examples to run at a time: as many as the data give, if the graph takes any number."""
+        size = first_batch(data, inputs_required=self.graph.inputs_required).size
+        self.batch = f"{size:,} examples"
+        return size if self.graph.dynamic_batch else self.graph.traced_batch
+
+    def _wanted(self, data: Iterable[Any], progress: Progress | None) -> Iterator[Batch]:
+        """Give the calibrate and select examples of every batch."""
         seen = 0
         for batch in batches(data, inputs_required=self.graph.inputs_required):
-            self.batch = self.batch or f"{batch.size:,} examples"
             self.fingerprint.update(batch)
             seen += batch.size
             if seen > self.plan.examples:
                 break
-            self._run(batch)
+            wanted = np.flatnonzero(self.plan.split[batch.indices.numpy()] != VERIFY)
+            yield batch.take(torch.from_numpy(wanted))
             if progress is not None:
                 progress("reading", seen, self.plan.examples)
         if seen != self.plan.examples:
@@ -179,18 +202,6 @@ class _Pass:
                 f"{'more' if seen > self.plan.examples else f'only {seen:,}'} on the second; make it a list of batches "
                 "or a DataLoader over a fixed data set."
             )
-
-    def _run(self, batch: Batch) -> None:
-        """Run the calibrate and select examples of one batch."""
-        index = np.arange(batch.start, batch.start + batch.size)
-        wanted = np.flatnonzero(self.plan.split[index] != VERIFY)
-        graph = self.graph
-        portion = max(len(wanted), 1) if graph.dynamic_batch else graph.traced_batch
-        for start in range(0, len(wanted), portion):
-            part = wanted[start : start + portion]
-            taps = {site.name: self._tap(site, index[part]) for site in self._sites}
-            output = graph.run(batch.take(torch.from_numpy(part)), taps=taps).output
-            check_labels(batch, output)
 
     def _tap(self, site: Site, index: np.ndarray) -> Callable[..., None]:
         """Return the function that feeds the states of a site."""

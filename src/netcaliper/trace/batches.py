@@ -54,6 +54,22 @@ class Batch:
             indices=self.indices[examples],
         )
 
+    def joined(self, other: "Batch") -> "Batch":
+        """Return one batch with the examples of both."""
+
+        def rows(mine: Any, theirs: Any) -> Any:
+            whole = isinstance(mine, Tensor) and mine.dim() and mine.shape[0] == self.size
+            return torch.cat([mine, theirs]) if whole else mine
+
+        return replace(
+            self,
+            args=tuple(rows(a, b) for a, b in zip(self.args, other.args, strict=True)),
+            kwargs={key: rows(value, other.kwargs[key]) for key, value in self.kwargs.items()},
+            labels=rows(self.labels, other.labels),
+            size=self.size + other.size,
+            indices=torch.cat([self.indices, other.indices]),
+        )
+
     def first(self, count: int) -> "Batch":
         """Return the first ``count`` examples."""
         return self if count >= self.size else self.take(torch.arange(count))
@@ -253,6 +269,31 @@ def batches(data: Any, *, inputs_required: int = 1) -> Iterator[Batch]:
         _check_same_kind(batch, template, number)
         start += batch.size
         yield batch
+
+
+def regrouped(source: Iterable[Batch], size: int) -> Iterator[Batch]:
+    """Bring the examples of batches of any size into batches of one size, in order; the last one may be smaller.
+
+    Equal sizes keep the allocator's memory from growing: what one batch gave back fits the next one exactly. Batches
+    whose examples have another shape (longer sequences) are not joined, so that a smaller batch goes before them.
+    """
+    held: Batch | None = None
+    for batch in source:
+        if batch.size == 0:
+            continue
+        if held is not None and _example_shapes(held) != _example_shapes(batch):
+            yield held
+            held = None
+        held = batch if held is None else held.joined(batch)
+        while held is not None and held.size >= size:
+            yield held.first(size)
+            held = held.take(torch.arange(size, held.size)) if held.size > size else None
+    if held is not None:
+        yield held
+
+
+def _example_shapes(batch: Batch) -> list[torch.Size]:
+    return [tensor.shape[1:] for tensor in batch.tensors()]
 
 
 def _check_same_kind(batch: Batch, template: Batch, number: int) -> None:

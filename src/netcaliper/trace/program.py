@@ -189,17 +189,20 @@ class Program:
 
 def bound(node: Node, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the node's arguments with nodes replaced by their values."""
+    args = tuple(_look_up(argument, values) for argument in node.args)
+    return args, {key: _look_up(argument, values) for key, argument in node.kwargs.items()}
 
-    def look_up(argument: Any) -> Any:
-        if isinstance(argument, Node):
-            return values[argument.name]
-        if isinstance(argument, (list, tuple)):
-            return type(argument)(look_up(item) for item in argument)
-        if isinstance(argument, slice):
-            return slice(look_up(argument.start), look_up(argument.stop), look_up(argument.step))
-        return argument
 
-    return tuple(look_up(a) for a in node.args), {key: look_up(value) for key, value in node.kwargs.items()}
+def _look_up(argument: Any, values: Mapping[str, Any]) -> Any:
+    # not a function inside `bound`: one that calls itself is a reference cycle, and would keep all values until the
+    # garbage collector comes
+    if isinstance(argument, Node):
+        return values[argument.name]
+    if isinstance(argument, (list, tuple)):
+        return type(argument)(_look_up(item, values) for item in argument)
+    if isinstance(argument, slice):
+        return slice(*(_look_up(end, values) for end in (argument.start, argument.stop, argument.step)))
+    return argument
 
 
 def _needed(exported: ExportedProgram) -> set[Node]:
