@@ -77,7 +77,8 @@ class BruteForce:
         def free(node: torch.fx.Node) -> bool:
             return node.name not in self.inputs and all(free(n) for n in node.all_input_nodes)
 
-        return any(isinstance(a, torch.fx.Node) and free(a) for a in step.node.args[:3])
+        operands = [*step.node.args[:2], *pytree.tree_leaves(step.node.args[2:3])]  # a recurrent cell has a list of weights
+        return any(isinstance(a, torch.fx.Node) and free(a) for a in operands)
 
     def _contracted(self, step: Step) -> Iterator[tuple[int, int, str]]:
         op, args = _op(step), step.node.args

@@ -148,3 +148,19 @@ def test_nothing_seen_and_nothing_given():
     facts = state.finish()
     assert facts.constant.all()
     assert np.isnan(facts.bending()).all()
+
+
+@pytest.mark.parametrize("units", [1, 3, 16, 5000])
+@pytest.mark.parametrize("rows", [(1, 1), (4, 6), (8, 64), (7, 9)])
+def test_the_layout_in_memory_does_not_matter(units, rows):
+    x = torch.randn(*rows, units, generator=torch.Generator().manual_seed(units))
+    fold = torch.arange(rows[0]) % 3
+    facts = []
+    for layout in (x, x.transpose(1, 2).contiguous().transpose(1, 2)):
+        state = UnitStates(units, folds=3)
+        state.update(layout, fold)
+        facts.append(state.finish())
+    assert np.array_equal(facts[0].low, x.amin((0, 1)).double().numpy())
+    assert np.array_equal(facts[0].high, x.amax((0, 1)).double().numpy())
+    for name in ("low", "high", "mean", "scatter"):
+        np.testing.assert_allclose(getattr(facts[0], name), getattr(facts[1], name), rtol=1e-5, atol=1e-6)

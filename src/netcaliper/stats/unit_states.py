@@ -93,16 +93,16 @@ class UnitStates:
             return
         self.eps = max(self.eps, torch.finfo(value.dtype).eps)
         self.examples += len(value)
-        self.low = torch.minimum(self.low, value.amin((0, 1)).to(torch.float64))
-        self.high = torch.maximum(self.high, value.amax((0, 1)).to(torch.float64))
+        low, high = _extremes(value)
+        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
         batch = UnitStates(value.shape[2], zone=self.zone, folds=len(self.count), device=self.count.device)
         group = _Group(fold, len(self.count), value.shape[1])
         batch.count = group.rows
         v_mean, v_rest = _center(value)
         if z is not None:
             self.paired = True
-            self.z_low = torch.minimum(self.z_low, z.amin((0, 1)).to(torch.float64))
-            self.z_high = torch.maximum(self.z_high, z.amax((0, 1)).to(torch.float64))
+            low, high = _extremes(z)
+            self.z_low, self.z_high = torch.minimum(self.z_low, low), torch.maximum(self.z_high, high)
         inside = torch.zeros_like(v_mean) if z is None or self.zone is None else _count_between(z, *self.zone)
         if z is None or not self.bends:
             (batch.mean,), (v,) = group.means(v_mean)
@@ -189,8 +189,32 @@ def _center(x: Float[Tensor, "examples positions units"]) -> tuple[Tensor, Tenso
     return mean[:, 0].to(torch.float64), x - mean
 
 
+_WIDE = 4096
+
+
+def _extremes(
+    x: Float[Tensor, "examples positions units"],
+) -> tuple[Float64[Tensor, " units"], Float64[Tensor, " units"]]:
+    """Return the least and the largest value of every unit.
+
+    Where the units lie next to each other in memory and are few (channels last), a reduction over rows cannot use wide
+    registers; rows are then laid side by side first.
+    """
+    examples, positions, units = x.shape
+    beside = 1
+    if x.is_contiguous():
+        while (examples * positions) % (2 * beside) == 0 and 2 * beside * units <= _WIDE:
+            beside *= 2
+    if beside > 1:
+        x = x.reshape(-1, 1, beside * units)
+    low, high = (extreme.reshape(beside, units) for extreme in (x.amin((0, 1)), x.amax((0, 1))))
+    return low.amin(0).to(torch.float64), high.amax(0).to(torch.float64)
+
+
 def _square(x: Float[Tensor, "examples positions units"]) -> Float64[Tensor, "examples units"]:
-    """Return the sum of squares over positions, without a temporary."""
+    """Return the sum of squares over positions, without a temporary; which way is fast depends on the layout."""
+    if x.is_contiguous():
+        return _dot(x, x)
     return torch.linalg.vector_norm(x, dim=1).to(torch.float64) ** 2
 
 

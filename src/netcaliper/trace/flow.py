@@ -179,6 +179,8 @@ class Sweep:
             by = layer.through[-1] if layer.through else "the path to it"
             site.barriers.append(f"{by} mixes the units before {name}")
             return
+        if bool((units < 0).all()):
+            return  # it reads other parts of the value
         consumer = Consumer(
             name, "depthwise" if depthwise else weighted.op, self._weight_name(weighted.weight), units.clone().numpy(),
             layer.through, node.name, weighted.operand_index,
@@ -382,10 +384,14 @@ class Sweep:
             rows,
         )
         self.found.append(site)
+        passing: dict[int, Layer] = {}
         for incoming, layer in carried.sites.items():
             reader = self.found[incoming]
             if kind != "stream":
                 reader.readers.append(site.name)
+            elif any(size > 1 for other, size in enumerate(layer.ids.shape) if other != axis):
+                passing[incoming] = layer  # only some positions carry it (not the class token): follow it on its own
+                continue
             units = line(layer.ids, axis, site.units)
             if layer.mixed or bool((units == MIXED).any()):
                 reader.barriers.append(
@@ -395,7 +401,7 @@ class Sweep:
                 reader.links.append((number, units, layer.through))
         ids = along(axis, value.dim(), torch.arange(site.units))
         origin = frozenset({node.name}) if kind == "stream" else carried.origin
-        fresh = Carried(carried.rows, {number: Layer(ids)}, origin)
+        fresh = Carried(carried.rows, {number: Layer(ids), **passing}, origin)
         if node.name in self._outputs():
             self._mark_output(fresh)
         return fresh
