@@ -5,11 +5,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST_FLAGS ?=
 
-.PHONY: help venv demo test lint format clean
+.PHONY: help venv demo test bench picture lint format clean
 
 help:
 	@echo "make demo    train a deliberately wide CNN on digits, read it, write out/demo/report.html"
 	@echo "make test    run every test"
+	@echo "make bench   what results/ says, measured again (half an hour)"
 	@echo "make lint    ruff, pyright and the floors (import-linter)"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make venv    only install (PYTHON=python3.12 picks another interpreter, 3.11 or later)"
@@ -27,6 +28,17 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/netcaliper demo -o out/demo
+
+# What the README and results/ say, measured again; about half an hour on two cores.
+bench: $(STAMP)
+	for name in planted_truth provenance in_place static_cost; do \
+		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
+	done
+
+# The picture of the README, from the demo's reading.
+picture: demo
+	$(BIN)/netcaliper report out/demo --figures out/figures --formats svg --replace
+	mkdir -p results/demo && cp out/figures/partition.svg results/demo/
 
 # One thread a worker: two busy thread pools on two cores are slower than one.
 test: $(STAMP)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from netcaliper.cli.printing import note, printable, say, say_json
+from netcaliper.cli.printing import note, say, say_json
+from netcaliper.report.text import printable
 
 
 class Terminal(io.StringIO):

@@ -38,7 +38,7 @@ def gelu_of_gpt2(x: Tensor) -> Tensor:
         (lambda x: torch.maximum(x, 0.1 * x), ["composite(maximum)"]),
         (lambda x: x + 0.5 * x, []),
         (lambda x: x * 2 - 1, []),
-        (lambda x: x * x, ["mul"]),
+        (lambda x: x * x, ["square"]),
     ],
 )
 def test_sites_of_scalar_functions(function: Callable[[Tensor], Tensor], ops: list[str]) -> None:
@@ -101,3 +101,10 @@ def test_a_squeezed_path_is_no_gate_whatever_the_size(size: int) -> None:
         ("squeeze.sigmoid", "activation"),
     ]
     assert [c.name for c in graph.site("squeeze.sigmoid").consumers] == ["b"]
+
+
+def test_a_local_response_norm_is_named_on_the_way() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.LocalResponseNorm(3), nn.Conv2d(4, 2, 1)).eval()
+    (site,) = trace(model, torch.randn(2, 3, 6, 6)).sites
+    assert (site.name, site.readers, site.refused) == ("1", (), None)
+    assert [(c.name, c.through, c.unit_of_column.tolist()) for c in site.consumers] == [("3", ("2",), [0, 1, 2, 3])]

@@ -70,7 +70,9 @@ def test_sites_are_those_on_file(name: str) -> None:
         path.write_text("".join(lines), encoding="utf-8")
     on_file = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     difference = "".join(difflib.unified_diff(on_file, lines, str(path.name), "traced now", n=1))
-    assert not difference, f"the sites of {name} have changed; if that is right, set NETCALIPER_ACCEPT_GOLDEN=1\n{difference}"
+    assert not difference, (
+        f"the sites of {name} have changed; if that is right, set NETCALIPER_ACCEPT_GOLDEN=1\n{difference}"
+    )
 
 
 def listing(graph: Graph) -> list[str]:

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from netcaliper.cli.options import Json
-from netcaliper.cli.printing import printable, say, say_json
+from netcaliper.cli.printing import say, say_json
 from netcaliper.reading.numerals import MISSING, percent, plural
+from netcaliper.report.text import printable
 
 if TYPE_CHECKING:
     from netcaliper.reading.diff import Change, ReadingDiff

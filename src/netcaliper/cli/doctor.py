@@ -12,7 +12,8 @@ from rich.text import Text
 
 import netcaliper
 from netcaliper.cli.options import Json
-from netcaliper.cli.printing import printable, say, say_json
+from netcaliper.cli.printing import say, say_json
+from netcaliper.report.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -4,10 +4,12 @@ import json
 import math
 import shutil
 import sys
-from io import StringIO, TextIOBase
+from io import TextIOBase
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
+
+from netcaliper.report.text import draw
 
 WIDTH = 100
 """Columns where there is no terminal to ask."""
@@ -22,24 +24,10 @@ def say(*parts: RenderableType, stream: TextIOBase | None = None) -> None:
     """
     out: Any = sys.stdout if stream is None else stream
     terminal = out.isatty()
-    width = max(shutil.get_terminal_size((WIDTH, 24)).columns, 40) if terminal else WIDTH
-    console = Console(
-        file=StringIO(),
-        width=width,
-        force_terminal=terminal,
-        color_system="standard" if terminal else None,
-        legacy_windows=False,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    for part in parts:
-        # A sentence is left to the terminal to wrap, so that a path in it can still be copied as one piece.
-        console.print(part, soft_wrap=isinstance(part, str))
-    text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
-    lines = text.splitlines(keepends=True) if terminal else [line.rstrip() + "\n" for line in text.splitlines()]
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if terminal else WIDTH
+    text = draw(*parts, width=width, color=terminal)
     encoding = getattr(out, "encoding", None) or "utf-8"
-    out.write("".join(lines).encode(encoding, "replace").decode(encoding))
+    out.write(text.encode(encoding, "replace").decode(encoding))
     out.flush()
 
 
@@ -52,11 +40,6 @@ def say_json(value: Any) -> None:
     """Print a value as one JSON document; what is not finite becomes ``null``, as JSON has no word for it."""
     sys.stdout.write(json.dumps(_plain(value), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
     sys.stdout.flush()
-
-
-def printable(text: str) -> str:
-    """Replace what could move the cursor or change colors: the name of a layer is not trusted."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def _plain(value: Any) -> Any:

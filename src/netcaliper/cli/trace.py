@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from netcaliper.cli.options import DATA_HELP, MODEL_HELP, Json, Weights
-from netcaliper.cli.printing import printable, say, say_json
+from netcaliper.cli.printing import say, say_json
 from netcaliper.errors import InputError
 from netcaliper.reading.numerals import count, percent, plural
+from netcaliper.report.text import printable
 
 if TYPE_CHECKING:
     from netcaliper.trace.graph import Graph

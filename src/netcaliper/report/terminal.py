@@ -2,10 +2,10 @@
 
 import shutil
 import sys
-from io import StringIO, TextIOBase
+from io import TextIOBase
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +14,7 @@ from netcaliper.reading.numerals import count, percent, plural
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import SiteReading
 from netcaliper.reading.verdicts import headline, network_verdict, verdict
+from netcaliper.report.text import NARROWEST, draw, printable
 
 NARROW, MEDIUM = 100, 140
 MOST_WARNINGS = 8
@@ -30,20 +31,7 @@ def render(reading: Reading, *, width: int = 100, color: bool = False) -> str:
     Returns:
         Lines of at most ``width`` characters, the last one ended.
     """
-    stream = StringIO()
-    console = Console(
-        file=stream,
-        width=max(width, 40),
-        force_terminal=color,
-        color_system="standard" if color else None,
-        legacy_windows=False,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    console.print(_everything(reading, max(width, 40)))
-    text = stream.getvalue()
-    return text if color else "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    return draw(_everything(reading, max(width, NARROWEST)), width=width, color=color)
 
 
 def show(reading: Reading, stream: TextIOBase | None = None, *, width: int | None = None) -> None:
@@ -141,8 +129,3 @@ def _style(site: SiteReading) -> str:
     if site.needed is None:
         return "yellow"
     return "" if site.needed == site.units else "cyan"
-
-
-def printable(text: str | None) -> str:
-    """Replace what could move the cursor or change colors: the name of a layer is not trusted."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text or "")

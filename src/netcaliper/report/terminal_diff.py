@@ -1,15 +1,14 @@
 """What differs between two readings, in a terminal."""
 
-from io import StringIO
-
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from netcaliper.reading.diff import Change, ReadingDiff
 from netcaliper.reading.numerals import MISSING, count, percent, plural
-from netcaliper.report.terminal import printable, shorten
+from netcaliper.report.terminal import shorten
+from netcaliper.report.text import NARROWEST, draw, printable
 
 SHARES = frozenset(
     {"prunable", "redundant", "redundant_correlation", "linear_zone", "bending_share", "agreement", "agreement_low"}
@@ -27,20 +26,7 @@ def render_diff(found: ReadingDiff, *, width: int = 100, color: bool = False) ->
     Returns:
         Lines of at most ``width`` characters, the last one ended.
     """
-    stream = StringIO()
-    console = Console(
-        file=stream,
-        width=max(width, 40),
-        force_terminal=color,
-        color_system="standard" if color else None,
-        legacy_windows=False,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    console.print(_everything(found, max(width, 40)))
-    text = stream.getvalue()
-    return text if color else "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    return draw(_everything(found, max(width, NARROWEST)), width=width, color=color)
 
 
 def _everything(found: ReadingDiff, width: int) -> Group:

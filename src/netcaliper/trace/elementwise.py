@@ -42,6 +42,7 @@ class Regions:
         nonlinear: nodes that are a nonlinear scalar function of their root.
         absorbed: nodes that only serve a later exit of their region.
         joins: nodes at which a region joins itself, nonlinearly.
+        squares: products of a node with itself.
         depends: nodes that depend on the model's inputs.
     """
 
@@ -49,13 +50,16 @@ class Regions:
     nonlinear: frozenset[Node]
     absorbed: frozenset[Node]
     joins: frozenset[Node]
+    squares: frozenset[Node]
     depends: frozenset[Node]
 
     def exits(self, node: Node) -> bool:
         """Tell whether the node is where a scalar nonlinearity leaves its region."""
         if node in self.absorbed:
             return False
-        return node in self.joins or operation(node) in ACTIVATIONS or operation(node) in NONLINEAR
+        return (
+            node in self.joins or node in self.squares or operation(node) in ACTIVATIONS or operation(node) in NONLINEAR
+        )
 
     def parts(self, exit_: Node) -> tuple[str, ...]:
         """Return the nonlinear operations that make up the scalar function of an exit, in order."""
@@ -83,6 +87,7 @@ def find_regions(nodes: Sequence[Node], inputs: frozenset[str]) -> Regions:
     root: dict[Node, Node] = {}
     nonlinear: set[Node] = set()
     joins: set[Node] = set()
+    squares: set[Node] = set()
     for node in nodes:
         if node.name in inputs or (any(n in depends for n in node.all_input_nodes) and _holds_data(node)):
             depends.add(node)
@@ -94,16 +99,14 @@ def find_regions(nodes: Sequence[Node], inputs: frozenset[str]) -> Regions:
             root[node] = node
             continue
         root[node] = roots.pop()
-        twice = len(operands) > 1 or (op in ("aten.mul", "aten.div") and node.args[0] is node.args[1])
-        if (
-            any(n in nonlinear for n in operands)
-            or op in ACTIVATIONS
-            or op in NONLINEAR
-            or (twice and op in ("aten.mul", "aten.div"))
-        ):
+        if op == "aten.mul" and node.args[0] is node.args[1]:
+            squares.add(node)
+        alone = op in ACTIVATIONS or op in NONLINEAR or node in squares
+        product = len(operands) > 1 and op in ("aten.mul", "aten.div")
+        if alone or product or any(n in nonlinear for n in operands):
             nonlinear.add(node)
-        if twice and node in nonlinear:
-            joins.add(node)
+            if len(operands) > 1:
+                joins.add(node)
     absorbed: set[Node] = set()
     for node in reversed(nodes):
         users = [u for u in node.users if u.op == "call_function"]
@@ -111,7 +114,9 @@ def find_regions(nodes: Sequence[Node], inputs: frozenset[str]) -> Regions:
             same = [root.get(u) is root[node] and (u in joins or u in absorbed) for u in users]
             if all(same):
                 absorbed.add(node)
-    return Regions(root, frozenset(nonlinear), frozenset(absorbed), frozenset(joins), frozenset(depends))
+    return Regions(
+        root, frozenset(nonlinear), frozenset(absorbed), frozenset(joins), frozenset(squares), frozenset(depends)
+    )
 
 
 def _holds_data(node: Node) -> bool:

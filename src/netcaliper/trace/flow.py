@@ -421,7 +421,8 @@ class Sweep:
                 activation = ACTIVATIONS[op](node)
                 return "activation", activation.name, (operands[0],), activation
             if node not in self.regions.joins:
-                return "activation", short(node), (operands[0],), Activation(short(node))
+                name = "square" if node in self.regions.squares else short(node)
+                return "activation", name, (operands[0],), Activation(name)
             parts = self.regions.parts(node)
             name = f"composite({'+'.join(parts)})" if parts else short(node)
             return "activation", name, (root,), Activation(name)
@@ -447,7 +448,8 @@ class Sweep:
 
         def over_units(user: Node) -> bool:
             dims = user.args[1] if len(user.args) > 1 else None
-            places = {int(d) % rank for d in dims} if isinstance(dims, (list, tuple)) else None  # type: ignore[arg-type]
+            fixed = isinstance(dims, (list, tuple)) and all(isinstance(d, int) for d in dims)
+            places = {d % rank for d in dims} if fixed else None  # type: ignore[operator,union-attr]
             return RULES.get(operation(user)) is reduce_ and (places is None or bool(places & axes))
 
         return bool(node.users) and all(over_units(user) for user in node.users)
@@ -485,11 +487,23 @@ class Sweep:
                 if later.kind == "stream":
                     self._compose(site, later, units, through)
         internal = {number for number, site in enumerate(self.found) if self._serves_a_gate(site)}
-        kept = [site for number, site in enumerate(self.found) if number not in internal and self._has_reader(site)]
+        unread = {number for number, site in enumerate(self.found) if not self._has_reader(site)}
+        kept = [site for number, site in enumerate(self.found) if number not in internal | unread]
         for site in kept:
+            self._pass_over(site, unread)
             if site.refused is None and not site.consumers and not site.readers:
                 site.refused = "; ".join(dict.fromkeys(site.barriers)) or "nothing in the graph reads it"
         return kept
+
+    def _pass_over(self, site: Found, unread: set[int]) -> None:
+        """Name, on the way to every consumer, what made a statistic of the units (``x * x`` in a normalization)."""
+        for number, _, _ in site.links:
+            if number in unread:
+                by = self.found[number]
+                site.readers.remove(by.name)
+                name = module_path(by.node) or by.name
+                for key, consumer in site.consumers.items():
+                    site.consumers[key] = replace(consumer, through=tuple(dict.fromkeys((name, *consumer.through))))
 
     def _compose(self, site: Found, later: Found, units: Ids, through: tuple[str, ...]) -> None:
         table = torch.cat([units, torch.tensor([NONE, NONE])])  # index -1 (none) and -2 stay none
@@ -516,8 +530,10 @@ class Sweep:
         )
 
     def _has_reader(self, site: Found) -> bool:
-        """Drop ``pow`` and ``rsqrt`` inside a normalization: nonlinear, but every reader mixes their units."""
-        listed = operation(site.node) in ACTIVATIONS or site.node in self.regions.joins or site.kind != "activation"
+        """Drop what a normalization computes (``x * x``, ``pow``): nonlinear, but every reader mixes its units."""
+        parts = self.regions.parts(site.node) if site.node in self.regions.joins else ()
+        ops = {operation(site.node), *(f"aten.{part}" for part in parts)}
+        listed = bool(ops & ACTIVATIONS.keys()) or site.kind != "activation"
         return listed or bool(site.consumers) or bool(site.readers) or site.refused is not None
 
 
