@@ -12,7 +12,7 @@ from command_line import done, netcaliper, refused
 from netcaliper.cli.main import app
 from netcaliper.errors import DataError, InputError, NetcaliperError, OutputExists
 
-COMMANDS = ("demo", "trace", "measure", "report", "diff", "doctor")
+COMMANDS = ("demo", "train", "trace", "measure", "report", "diff", "doctor")
 
 
 def test_every_command_explains_itself():

@@ -64,3 +64,19 @@ def test_bad_input():
         Batches(torch.zeros(5, 3), torch.arange(4))
     with pytest.raises(InputError, match="`batch_size` must be at least 1, got 0"):
         Batches(torch.zeros(5, 3), batch_size=0)
+
+
+def test_stored_inputs_are_prepared_batch_by_batch():
+    stored = torch.arange(10, dtype=torch.uint8).view(5, 2)
+    seen = []
+
+    def prepare(x):
+        seen.append(len(x))
+        return x.float() / 2
+
+    batches = Batches(stored, torch.arange(5), batch_size=2, prepare=prepare)
+    assert seen == []
+    assert torch.equal(torch.cat([x for x, _ in batches]), stored.float() / 2)
+    assert seen == [2, 2, 1]
+    assert all(x.is_floating_point() for x, _ in batches.epoch(1, 0))
+    assert batches.x.dtype is torch.uint8

@@ -94,7 +94,7 @@ def test_the_first_mismatch_is_named_with_both_shapes(tmp_path):
     [
         ({"schema_version": checkpoint.CHECKPOINT_VERSION + 1}, NewerSchema, "reads up to 1; update netcaliper"),
         ({"schema_version": None}, CorruptReading, "names no `schema_version`"),
-        ({"network": "vgg"}, CorruptReading, "there are: cnn, mlp"),
+        ({"network": "vgg"}, CorruptReading, "there are: alexnet, cnn, mlp, resnet"),
         ({"network": 3}, CorruptReading, "`network` must be a str, got 3"),
         ({"arguments": {"width": 2}}, CorruptReading, "did you mean `widths`"),
         ({"training": []}, CorruptReading, "`training` must be a dict"),

@@ -41,6 +41,12 @@ def test_width_factor_scales_every_stage():
     assert CNNConfig(widths=(4, 6), width=0.01).stage_widths == (1, 1)
 
 
+def test_one_stage_can_be_widened_alone():
+    assert CNN(widths=[4, 6, 8], width=2.0, only=1).config.stage_widths == (4, 12, 8)
+    with pytest.raises(InputError, match="`only` = 3 must be below the 3 stages of `widths`"):
+        CNNConfig(only=3)
+
+
 def test_width_factor_one_and_two_halves_agree():
     """A factor on the base widths is only another way to write the widths."""
     scaled = CNN(widths=[4, 8], width=2.0)

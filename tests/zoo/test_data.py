@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 
 from netcaliper.errors import DataError, SpecError
 from netcaliper.zoo.batches import Batches
-from netcaliper.zoo.data import digits, from_factory, npz
+from netcaliper.zoo.data import Options, digits, from_factory, npz
 
 
 def test_digits_are_the_images_of_scikit_learn():
@@ -167,3 +167,38 @@ def test_factories():
 def test_factories_that_cannot_be_used(spec, split, message):
     with pytest.raises(SpecError, match=message):
         from_factory(spec, split)
+
+
+def labels_of(batches):
+    return torch.cat([y for _, y in batches])
+
+
+def test_subsets_are_stratified_within_their_split():
+    whole, part = digits("test"), digits("test", options=Options(examples=45))
+    share = labels_of(whole).bincount() * 45 / 450
+    assert (labels_of(part).bincount() - share).abs().max() < 1
+    rows = {tuple(x.flatten().tolist()) for x in whole.x}
+    assert all(tuple(x.flatten().tolist()) in rows for x in part.x)
+    with pytest.raises(DataError, match="`examples` = 451 are asked for, the split 'test' has 450"):
+        digits("test", options=Options(examples=451))
+
+
+def test_random_labels_replace_those_of_the_training_part_only():
+    options = Options(random_labels=True)
+    wrong, right = digits("train", options=options), digits("train")
+    assert torch.equal(wrong.x, right.x)
+    assert 0.05 < (labels_of(wrong) == labels_of(right)).float().mean() < 0.15
+    assert torch.equal(labels_of(digits("test", options=options)), labels_of(digits("test")))
+    changed = labels_of(digits("all", options=options)) != labels_of(digits("all"))
+    assert int(changed.sum()) == int((labels_of(wrong) != labels_of(right)).sum())
+    # An example keeps its random label in a smaller subset.
+    few = digits("train", options=Options(random_labels=True, examples=50))
+    table = {tuple(x.flatten().tolist()): int(y) for x, y in zip(wrong.x, labels_of(wrong), strict=True)}
+    assert all(table[tuple(x.flatten().tolist())] == int(y) for x, y in zip(few.x, labels_of(few), strict=True))
+
+
+def test_options_without_labels(saved):
+    file = saved(x=np.arange(12.0).reshape(6, 2))
+    assert len(npz(file, options=Options(examples=4)).x) == 4
+    with pytest.raises(DataError, match="`random_labels` need labels to replace"):
+        npz(file, options=Options(random_labels=True))

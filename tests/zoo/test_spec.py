@@ -163,7 +163,77 @@ def test_data_specs(tmp_path, factories):
     assert [tuple(batch.shape) for batch in load_data("my_models:data")] == [(2, 3)]
 
 
-@pytest.mark.parametrize("spec", ["", "digit", "npz:", "cifar10:/data", "zoo:mlp", "digits:train:x", "imagefolder:a/b"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "digit",
+        "npz:",
+        "cifar10",
+        "cifar10:",
+        "zoo:mlp",
+        "digits:train:x",
+        "teacher:3",
+        "teacher:x",
+        "imagefolder:a/b",
+    ],
+)
 def test_data_specs_that_cannot_be_resolved(spec):
-    with pytest.raises(SpecError, match="supported are `digits`, `npz:FILE`, `package.module:factory`"):
+    with pytest.raises(SpecError, match="supported are `digits`, `npz:FILE`, `cifar10:FOLDER`"):
         load_data(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "examples", "first"),
+    [
+        ("digits(examples=30)", 30, (30, 1, 8, 8)),
+        ("digits( examples = 30 , seed=2 ) ", 30, (30, 1, 8, 8)),
+        ("digits()", 1797, (256, 1, 8, 8)),
+        ("teacher", 2000, (256, 10)),
+        ("teacher(inputs=7, examples=20)", 1020, (256, 7)),
+    ],
+)
+def test_options_of_data_specs(spec, examples, first):
+    data = load_data(spec)
+    assert len(data.dataset) == examples  # pyright: ignore[reportAttributeAccessIssue]
+    assert next(iter(data))[0].shape == first
+
+
+def test_options_given_beside_the_spec():
+    def labels(spec, **options):
+        return torch.cat([y for _, y in load_data(spec, split="train", **options)])
+
+    assert torch.equal(labels("digits(examples=40)"), labels("digits", examples=40))
+    assert torch.equal(labels("digits(random_labels=True)"), labels("digits", random_labels=True))
+    assert len(labels("digits(examples=40)", examples=50)) == 50
+    with pytest.raises(SpecError, match="a factory chooses its own examples and labels"):
+        load_data("my_models:data", examples=3)
+
+
+def test_parentheses_in_a_path_are_no_options(tmp_path):
+    import numpy as np
+
+    np.savez(tmp_path / "run (1).npz", x=np.zeros((5, 2)), y=np.arange(5) % 2)
+    np.savez(tmp_path / "run(2)", x=np.zeros((7, 2)))
+    assert len(load_data(f"npz:{tmp_path / 'run (1).npz'}").dataset) == 5  # pyright: ignore
+    assert len(load_data(f"npz:{tmp_path / 'run (1).npz'}(examples=2)").dataset) == 2  # pyright: ignore
+    assert len(load_data(f"npz:{tmp_path / 'run(2).npz'}").dataset) == 7  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("digits(exampels=3)", "did you mean `examples`"),
+        ("digits(examples=0)", "`examples` = 0"),
+        ("digits(examples=open)", "`examples` = open is not a plain value"),
+        ("teacher(inputs=10, inputs=9)", "`inputs` is given twice"),
+    ],
+)
+def test_bad_options_of_data_specs(spec, message):
+    with pytest.raises(SpecError, match=message):
+        load_data(spec)
+
+
+def test_the_seed_beside_the_spec_draws_weights_only_where_the_spec_has_none():
+    assert equal(load_model("zoo:mlp", seed=5).model, build("mlp", {}, seed=5))
+    assert equal(load_model("zoo:mlp(seed=2)", seed=5).model, build("mlp", {}, seed=2))

@@ -14,10 +14,12 @@ from netcaliper.cli.demo import demo
 from netcaliper.cli.diff import diff
 from netcaliper.cli.doctor import doctor
 from netcaliper.cli.measure import measure
-from netcaliper.cli.printing import note, printable
+from netcaliper.cli.printing import note
 from netcaliper.cli.report import report
 from netcaliper.cli.trace import trace
+from netcaliper.cli.train import train
 from netcaliper.errors import NetcaliperError
+from netcaliper.report.text import printable
 
 INTERRUPTED = 130
 NOTHING_WRITTEN = "this run wrote nothing, and nothing that was there before has changed"
@@ -75,7 +77,7 @@ def _options(
     pass
 
 
-for command in (demo, trace, measure, report, diff, doctor):
+for command in (demo, train, trace, measure, report, diff, doctor):
     app.command()(command)
 
 

@@ -15,4 +15,4 @@ Part = Annotated[
 ]
 
 MODEL_HELP = "zoo:NAME(argument=value, ...), a checkpoint folder, or package.module:factory."
-DATA_HELP = "digits, npz:FILE, or package.module:factory."
+DATA_HELP = "digits, npz:FILE, cifar10:FOLDER, teacher(inputs=10, examples=1000), or package.module:factory."

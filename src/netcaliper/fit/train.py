@@ -1,9 +1,10 @@
-"""The one training loop: cross-entropy on labelled batches, repeatable from a seed."""
+"""The one training loop: cross-entropy on labelled batches, repeatable from a seed, resumable from a saved state."""
 
 import math
-from collections.abc import Callable, Iterable, Sized
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -11,15 +12,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from netcaliper.errors import DataError, InputError
+from netcaliper.fit.augment import Augmentation, augmented
+from netcaliper.fit.optimizers import Decayed, Optimizer, make_optimizer
+from netcaliper.fit.precision import Precision, as_computed, autocast, laid_out, settled
+from netcaliper.fit.recipe import Recipe
+from netcaliper.fit.saving import Position, RandomState, Saving, load_state, save_state
+from netcaliper.fit.schedule import Schedule, rate_factor
 from netcaliper.fit.seeds import seeded
 from netcaliper.trace.batches import Batch, batches, check_reiterable
-
-Optimizer = Literal["adam", "sgd"]
-
-_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9),
-}
 
 
 @runtime_checkable
@@ -50,24 +50,16 @@ class Step:
     loss: float
 
 
-@dataclass(frozen=True)
-class Training:
-    """What a training did.
+@dataclass(frozen=True, kw_only=True)
+class Training(Recipe):
+    """What a training did: its recipe (with the precision that was used) and what came of it.
 
     Attributes:
-        epochs: passes over the data.
-        learning_rate: of the optimizer, constant.
-        optimizer: ``"adam"``, or ``"sgd"`` with momentum 0.9.
-        seed: of the order of the examples and of any dropout.
         examples: examples an epoch.
         loss: mean cross-entropy of each epoch, every batch before its own update.
         accuracy: share of training examples classified right, counted in the same way.
     """
 
-    epochs: int
-    learning_rate: float
-    optimizer: str
-    seed: int
     examples: int
     loss: tuple[float, ...]
     accuracy: tuple[float, ...]
@@ -84,51 +76,97 @@ def fit(
     epochs: int,
     learning_rate: float = 1e-3,
     optimizer: Optimizer = "adam",
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    decayed: Decayed = "all",
+    schedule: Schedule = "constant",
+    augment: Augmentation = "none",
+    precision: Precision = "float32",
     seed: int = 0,
+    saving: Saving | None = None,
     progress: Callable[[Step], None] | None = None,
 ) -> Training:
     """Train ``model`` in place on cross-entropy and leave it in eval mode.
 
-    Two runs from equal weights, data and seed give equal weights (on a device whose kernels are deterministic). The
-    random state of the caller is left as it was.
+    Two runs from equal weights, data and seed give equal weights (on a device whose kernels are deterministic, with
+    the same number of threads), and so does a run that was interrupted and resumed from a saved state. The random
+    state of the caller is left as it was.
 
     Args:
         model: maps inputs to logits ``[batch, classes]``.
         data: re-iterable of ``(inputs, labels)`` batches; one with a method ``epoch`` is reshuffled in every epoch,
             another one is read in its own order.
         epochs: passes over the data.
-        learning_rate: constant.
-        optimizer: ``"adam"`` or ``"sgd"`` (momentum 0.9).
-        seed: of the order of the examples and of any dropout.
+        learning_rate: of the optimizer, before the schedule's factor.
+        optimizer: one of ``netcaliper.fit.optimizers.OPTIMIZERS``.
+        momentum: of ``"sgd"``.
+        weight_decay: ``c`` in the penalty ``c/2 ||w||^2``.
+        decayed: which parameters it sees, one of ``netcaliper.fit.optimizers.DECAYED``.
+        schedule: one of ``netcaliper.fit.schedule.SCHEDULES``.
+        augment: one of ``netcaliper.fit.augment.AUGMENTATIONS``.
+        precision: ``"float32"``; ``"bf16"``, the forward pass in bfloat16 with weights in float32; or ``"auto"``.
+        seed: of the order of the examples, of dropout and of the augmentation.
+        saving: where and when the state is saved, and whether to resume from it.
         progress: called after every batch.
 
     Raises:
-        InputError: an argument is out of range, or the model has no parameter to train or does not return logits.
+        InputError: an argument is out of range, or the model has no parameter to train or does not return logits, or
+            the saved state belongs to another training.
         DataError: the data have no labels, labels that are out of range, or a batch too small for BatchNorm; or the
             loss is no longer finite.
+        ReadingError: the state cannot be written or read.
     """
-    _check_arguments(model, epochs, learning_rate, optimizer)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("`model` has no parameter that requires a gradient; there is nothing to train.")
+    recipe = Recipe(
+        epochs, learning_rate, optimizer, seed, momentum, weight_decay, decayed, schedule, augment, precision
+    )
+    recipe = replace(recipe, precision=settled(model, precision))
     check_reiterable(data)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    descent = _OPTIMIZERS[optimizer](parameters, lr=learning_rate)
-    losses, accuracies, examples = [], [], 0
     length = _length(data)
     try:
-        with seeded(seed):
-            for number in range(1, epochs + 1):
+        with seeded(seed), laid_out(model, recipe.precision):
+            descent = make_optimizer(
+                model,
+                optimizer,
+                learning_rate=learning_rate,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                decayed=decayed,
+            )
+            where, now = Position(), RandomState.now()
+            at_epoch = now
+            if saving is not None and saving.resume:
+                where, now, at_epoch = load_state(saving, model, descent, recipe)
+                now.set()
+            for number in range(where.epoch, epochs + 1):
+                rate = learning_rate * rate_factor(schedule, number, epochs)
+                for group in descent.param_groups:
+                    group["lr"] = rate
                 model.train()
-                loss_sum, right, examples = 0.0, 0, 0
+                skip = where.batch
+                if skip:
+                    at_epoch.set()  # a loader that shuffles by itself must find the order of this epoch again
+                else:
+                    at_epoch, where = RandomState.now(), replace(where, examples=0)
                 ordered = data.epoch(number, seed) if isinstance(data, Reshuffled) else data
-                for count, batch in enumerate(batches(ordered), start=1):
-                    loss, hits = _update(model, batch, descent, number, learning_rate)
-                    loss_sum, right, examples = loss_sum + loss * batch.size, right + hits, examples + batch.size
+                stream = batches(ordered)
+                if skip:
+                    _skip(stream, skip)
+                    now.set()
+                for batch in stream:
+                    loss, hits = _update(model, batch, descent, number, recipe)
+                    where = where.after_batch(batch.size, loss, hits)
+                    if saving is not None and saving.due(where, epochs):
+                        save_state(saving, model, descent, recipe, where, at_epoch)
                     if progress is not None:
-                        progress(Step(number, epochs, count, length, loss_sum / examples))
-                losses.append(loss_sum / examples)
-                accuracies.append(right / examples)
+                        progress(Step(number, epochs, where.batch, length, where.loss_sum / where.examples))
+                where = where.after_epoch()
+                if saving is not None and saving.due(where, epochs):
+                    save_state(saving, model, descent, recipe, where, RandomState.now())
     finally:
         model.eval()
-    return Training(epochs, learning_rate, optimizer, seed, examples, tuple(losses), tuple(accuracies))
+    return Training(**asdict(recipe), examples=where.examples, loss=where.loss, accuracy=where.accuracy)
 
 
 @torch.no_grad()
@@ -153,20 +191,20 @@ def accuracy(model: nn.Module, data: Iterable[Any]) -> float:
 
 
 def _update(
-    model: nn.Module, batch: Batch, descent: torch.optim.Optimizer, epoch: int, learning_rate: float
+    model: nn.Module, batch: Batch, descent: torch.optim.Optimizer, epoch: int, recipe: Recipe
 ) -> tuple[float, int]:
     if batch.size == 1 and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         raise DataError(
             f"the batch at example {batch.start} holds 1 example and BatchNorm needs at least 2 to train; "
             "choose a batch size that leaves none alone, or drop the last batch."
         )
-    logits, labels = _logits(model, batch)
+    logits, labels = _logits(model, _changed(batch, recipe), recipe.precision)
     loss = cross_entropy(logits, labels)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise DataError(
             f"the loss is {value} in epoch {epoch}, at example {batch.start}: training diverged with `learning_rate` = "
-            f"{learning_rate:g}; lower it, or scale the inputs."
+            f"{recipe.learning_rate:g}; lower it, or scale the inputs."
         )
     descent.zero_grad(set_to_none=True)
     loss.backward()
@@ -174,7 +212,28 @@ def _update(
     return value, int((logits.detach().argmax(1) == labels).sum())
 
 
-def _logits(model: nn.Module, batch: Batch) -> tuple[Float[Tensor, "batch classes"], Int[Tensor, " batch"]]:
+def _changed(batch: Batch, recipe: Recipe) -> Batch:
+    """Return the batch augmented and in the memory order in which it is computed."""
+    if recipe.augment != "none" and (len(batch.args) != 1 or batch.kwargs):
+        raise InputError(f"`augment` = {recipe.augment!r} needs batches of one tensor of images; use 'none'.")
+
+    def change(value: Any) -> Any:
+        return as_computed(augmented(value, recipe.augment), recipe.precision) if isinstance(value, Tensor) else value
+
+    return replace(batch, args=tuple(change(value) for value in batch.args))
+
+
+def _skip(stream: Iterator[Batch], count: int) -> None:
+    if sum(1 for _ in islice(stream, count)) < count:
+        raise DataError(
+            f"the saved training had read {count} batches of its epoch, `data` has fewer; resume with the data it was "
+            "started with."
+        )
+
+
+def _logits(
+    model: nn.Module, batch: Batch, precision: Precision = "float32"
+) -> tuple[Float[Tensor, "batch classes"], Int[Tensor, " batch"]]:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     batch = batch.to(device)
     if not isinstance(batch.labels, Tensor):
@@ -186,10 +245,17 @@ def _logits(model: nn.Module, batch: Batch) -> tuple[Float[Tensor, "batch classe
             f"{list(labels.shape)} in the batch at example {batch.start}."
         )
     labels = labels.long()
-    logits = model(*batch.args, **batch.kwargs)
+    try:
+        with autocast(device, precision):
+            logits = model(*batch.args, **batch.kwargs)
+    except RuntimeError as error:
+        shapes = ", ".join(str(list(tensor.shape)) for tensor in batch.tensors())
+        reason = (str(error).splitlines() or ["unknown"])[0]
+        raise InputError(f"`model` fails on a batch of shape {shapes}: {reason}; do model and data fit?") from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"`model` must return logits of shape [batch, classes], got {found}; wrap it so that it does.")
+    logits = logits if logits.dtype is torch.float64 else logits.float()
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= logits.shape[1]:
         raise DataError(
@@ -205,14 +271,3 @@ def _length(data: Iterable[Any]) -> int | None:
         return len(data) if isinstance(data, Sized) else None
     except TypeError:  # a DataLoader over an IterableDataset has the method but no answer
         return None
-
-
-def _check_arguments(model: nn.Module, epochs: int, learning_rate: float, optimizer: str) -> None:
-    if epochs < 1:
-        raise InputError(f"`epochs` must be at least 1, got {epochs}.")
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise InputError(f"`learning_rate` must be a positive number, got {learning_rate}.")
-    if optimizer not in _OPTIMIZERS:
-        raise InputError(f"`optimizer` = {optimizer!r} is not known; use one of: {', '.join(_OPTIMIZERS)}.")
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError("`model` has no parameter that requires a gradient; there is nothing to train.")

@@ -1,6 +1,6 @@
 """Tensors in memory, handed out in batches, as often as anybody asks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 
 import torch
@@ -17,17 +17,25 @@ class Batches:
     ``epoch`` gives the same examples in a random order that depends only on its arguments, for training.
 
     Attributes:
-        x: inputs ``[examples, ...]``.
+        x: inputs ``[examples, ...]``, as they are stored.
         y: integer labels ``[examples]``, or ``None``.
         batch_size: examples a batch; the last one may be smaller.
-        dataset: the same examples one by one; ``len(dataset)`` is their number.
+        prepare: what turns stored inputs into those of a batch (bytes into standardized floats, say).
+        dataset: the examples one by one, as they are stored; ``len(dataset)`` is their number.
 
     Raises:
         DataError: there is no example, or ``x`` and ``y`` differ in length.
         InputError: ``batch_size`` is not positive.
     """
 
-    def __init__(self, x: Shaped[Tensor, "..."], y: Int[Tensor, "..."] | None = None, *, batch_size: int = 256) -> None:
+    def __init__(
+        self,
+        x: Shaped[Tensor, "..."],
+        y: Int[Tensor, "..."] | None = None,
+        *,
+        batch_size: int = 256,
+        prepare: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         if batch_size < 1:
             raise InputError(f"`batch_size` must be at least 1, got {batch_size}.")
         if x.ndim == 0 or len(x) == 0:
@@ -40,6 +48,7 @@ class Batches:
         self.x = x
         self.y = y
         self.batch_size = batch_size
+        self.prepare = prepare
         self.dataset = TensorDataset(*self._tensors())
         self._order = torch.arange(len(x))
 
@@ -49,8 +58,8 @@ class Batches:
 
     def __iter__(self) -> Iterator[Tensor | tuple[Tensor, Tensor]]:
         for index in self._order.split(self.batch_size):
-            batch = tuple(tensor[index] for tensor in self._tensors())
-            yield batch[0] if len(batch) == 1 else (batch[0], batch[1])
+            x = self.x[index] if self.prepare is None else self.prepare(self.x[index])
+            yield x if self.y is None else (x, self.y[index])
 
     def epoch(self, number: int, seed: int) -> "Batches":
         """Return the same examples in an order drawn from ``(seed, number)``; torch's random state is not touched."""

@@ -17,9 +17,7 @@ from safetensors.torch import save
 from torch import nn
 
 from netcaliper.errors import CorruptReading, InputError, NewerSchema, OutputExists, ReadingError, SpecError
-from netcaliper.zoo.cnn import CNN
-from netcaliper.zoo.mlp import MLP
-from netcaliper.zoo.models import ZOO, build, name_of
+from netcaliper.zoo.models import ZOO, Network, build, name_of
 from netcaliper.zoo.weights import load_weights
 
 CHECKPOINT_VERSION = 1
@@ -38,7 +36,7 @@ class Checkpoint:
         training: how it was trained, as it was given to ``save_checkpoint``.
     """
 
-    model: MLP | CNN
+    model: Network
     name: str
     arguments: dict[str, Any]
     training: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +60,7 @@ def save_checkpoint(model: nn.Module, folder: str | Path, *, training: Mapping[s
     """
     folder = Path(folder)
     name = name_of(model)
-    if name is None or not isinstance(model, MLP | CNN):
+    if name is None or not isinstance(model, Network):
         raise InputError(
             f"`model` is a {type(model).__name__}; a checkpoint folder holds networks of the zoo ({', '.join(ZOO)}). "
             "Save other weights with safetensors and name the factory: `package.module:factory --weights FILE`."

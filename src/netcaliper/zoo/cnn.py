@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from netcaliper.zoo.activation import ActivationName, activation
-from netcaliper.zoo.config import Config, Count, Widths
+from netcaliper.zoo.config import Config, Count, Factor, Widths
+from netcaliper.zoo.initializers import InitializerName, initialize
 
 
 class CNNConfig(Config):
@@ -18,20 +19,26 @@ class CNNConfig(Config):
         size: height and width of the input image in pixels.
         widths: base channels of each stage.
         width: factor on every entry of ``widths`` (rounded, at least one channel): the network's width as one number.
+        only: widen this stage alone, counted from 0; the others keep their entry of ``widths``.
         depth: convolutions a stage: the network's depth as one number.
         classes: number of outputs (logits).
         norm: whether BatchNorm follows each convolution (which then has no bias).
         activation: name of the nonlinearity.
+        initializer: of the weights.
+        init_scale: factor on the standard deviation of the initial weights.
     """
 
     channels: Count = 1
     size: Count = 8
     widths: Widths = (16, 32, 64)
-    width: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    width: Factor = 1.0
+    only: int | None = Field(default=None, ge=0)
     depth: Count = 1
     classes: Count = 10
     norm: bool = True
     activation: ActivationName = "relu"
+    initializer: InitializerName = "torch"
+    init_scale: Factor = 1.0
 
     @model_validator(mode="after")
     def _pooled_image_has_a_pixel(self) -> "CNNConfig":
@@ -43,6 +50,12 @@ class CNNConfig(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _only_is_a_stage(self) -> "CNNConfig":
+        if self.only is not None and self.only >= len(self.widths):
+            raise ValueError(f"`only` = {self.only} must be below the {len(self.widths)} stages of `widths`")
+        return self
+
     @property
     def example_shape(self) -> tuple[int, ...]:
         """Shape of one example, without the batch axis."""
@@ -50,8 +63,11 @@ class CNNConfig(Config):
 
     @property
     def stage_widths(self) -> tuple[int, ...]:
-        """Channels of each stage: ``max(1, round(width * base))``."""
-        return tuple(max(1, round(self.width * base)) for base in self.widths)
+        """Channels of each stage: ``max(1, round(width * base))`` where it is widened."""
+        return tuple(
+            max(1, round(self.width * base)) if self.only in (None, stage) else base
+            for stage, base in enumerate(self.widths)
+        )
 
 
 class CNN(nn.Module):
@@ -64,10 +80,13 @@ class CNN(nn.Module):
         size: height and width of the input image; the default fits the 8 x 8 digits.
         widths: base channels of each stage.
         width: factor on ``widths``.
+        only: widen this stage alone.
         depth: convolutions a stage.
         classes: number of logits.
         norm: whether BatchNorm follows each convolution.
         activation: one of ``netcaliper.zoo.activation.ACTIVATIONS``.
+        initializer: one of ``netcaliper.zoo.initializers.INITIALIZERS``.
+        init_scale: factor on the standard deviation of the initial weights.
 
     Raises:
         InputError: an argument is of the wrong type or out of range, or pooling would leave no pixel.
@@ -79,10 +98,13 @@ class CNN(nn.Module):
         size: int = 8,
         widths: Sequence[int] = (16, 32, 64),
         width: float = 1.0,
+        only: int | None = None,
         depth: int = 1,
         classes: int = 10,
         norm: bool = True,
         activation: ActivationName = "relu",
+        initializer: InitializerName = "torch",
+        init_scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = CNNConfig(
@@ -90,10 +112,13 @@ class CNN(nn.Module):
             size=size,
             widths=tuple(widths),
             width=width,
+            only=only,
             depth=depth,
             classes=classes,
             norm=norm,
             activation=activation,
+            initializer=initializer,
+            init_scale=init_scale,
         )
         self.stages = nn.ModuleList()
         fan_in = channels
@@ -103,6 +128,7 @@ class CNN(nn.Module):
             fan_in = units
         self.pool = nn.MaxPool2d(2)
         self.head = nn.Linear(fan_in, classes)
+        initialize(self, initializer, scale=init_scale)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         """Return the logits."""

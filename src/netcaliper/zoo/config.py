@@ -9,6 +9,7 @@ from netcaliper.errors import InputError
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
+Factor = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
 class Config(BaseModel):

@@ -1,4 +1,7 @@
-"""Data sets: the digits that come with scikit-learn, arrays in an ``npz`` file, and what a user's factory returns."""
+"""Data sets: the digits that come with scikit-learn, arrays in an ``npz`` file, and what a user's factory returns.
+
+``options`` choose a stratified part of the examples and, for training, random labels.
+"""
 
 import inspect
 import zipfile
@@ -8,14 +11,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
+from pydantic import Field
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from netcaliper.errors import DataError, SpecError
 from netcaliper.trace.batches import check_reiterable
 from netcaliper.zoo.batches import Batches
+from netcaliper.zoo.config import Config, Count
 from netcaliper.zoo.factory import call_factory, find_factory
+from netcaliper.zoo.sampling import random_labels, stratified
 
 Split = Literal["all", "train", "test"]
 
@@ -23,17 +29,35 @@ SPLIT_SEED = 0
 TEST_SHARE = 0.25
 
 
-def digits(split: Split = "all", *, batch_size: int = 256) -> Batches:
+class Options(Config):
+    """Which examples of a data set are used, and with which labels.
+
+    Attributes:
+        examples: size of a stratified random subset of the split; ``None`` is all of it.
+        random_labels: whether the training examples get labels drawn uniformly from all classes; the test examples
+            keep theirs.
+        seed: of the subset and of the random labels.
+    """
+
+    examples: Count | None = None
+    random_labels: bool = False
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+def digits(split: Split = "all", *, batch_size: int = 256, options: Options | None = None) -> Batches:
     """Handwritten digits (scikit-learn's copy of the UCI test set): float32 ``[N, 1, 8, 8]`` in [0, 1], labels 0 to 9.
 
     N is 1,797 for ``"all"``, 1,347 for ``"train"`` and 450 for ``"test"``: a stratified split that never changes.
+
+    Raises:
+        DataError: ``options`` ask for more examples than there are.
     """
     images, labels = load_digits(return_X_y=True)
     x = (np.asarray(images, dtype=np.float32) / 16.0).reshape(-1, 1, 8, 8)
-    return _split(x, np.asarray(labels, dtype=np.int64), split, batch_size)
+    return _split(x, np.asarray(labels, dtype=np.int64), split, batch_size, options)
 
 
-def npz(file: str | Path, split: Split = "all", *, batch_size: int = 256) -> Batches:
+def npz(file: str | Path, split: Split = "all", *, batch_size: int = 256, options: Options | None = None) -> Batches:
     """Arrays of an ``npz`` file: ``x`` ``[N, ...]`` and, optionally, integer labels ``y`` ``[N]``.
 
     Floating inputs become float32; integer inputs (tokens) int64. Pickled arrays are not loaded.
@@ -42,6 +66,7 @@ def npz(file: str | Path, split: Split = "all", *, batch_size: int = 256) -> Bat
         file: written by ``numpy.savez(file, x=..., y=...)``.
         split: ``"train"`` and ``"test"`` are a fixed 3 : 1 split, stratified by label where that is possible.
         batch_size: examples a batch.
+        options: which of the examples, with which labels.
 
     Raises:
         SpecError: the file is missing or not an ``npz`` file.
@@ -54,7 +79,7 @@ def npz(file: str | Path, split: Split = "all", *, batch_size: int = 256) -> Bat
         raise DataError(
             f"{file.name!r} has no array `x`, it has: {held}; write it with `numpy.savez(file, x=..., y=...)`."
         )
-    return _split(_inputs(arrays["x"], file), _labels(arrays, file), split, batch_size)
+    return _split(_inputs(arrays["x"], file), _labels(arrays, file), split, batch_size, options)
 
 
 def from_factory(spec: str, split: Split = "all") -> Iterable[Any]:
@@ -79,12 +104,56 @@ def from_factory(spec: str, split: Split = "all") -> Iterable[Any]:
     return data
 
 
-def _split(x: Shaped[np.ndarray, "N ..."], y: Int[np.ndarray, " N"] | None, split: Split, batch_size: int) -> Batches:
-    rows = np.arange(len(x))
-    if split != "all":
-        train, test = _train_test(rows, y)
-        rows = np.sort(train if split == "train" else test)
-    return Batches(torch.from_numpy(x[rows]), None if y is None else torch.from_numpy(y[rows]), batch_size=batch_size)
+def chosen(
+    y: Int[np.ndarray, " N"] | None,
+    train: Bool[np.ndarray, " N"],
+    split: Split,
+    options: Options | None = None,
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"] | None]:
+    """Return the rows of a data set that a split and its options ask for, and the labels of these rows.
+
+    The subset is stratified by the true labels, and the random label of a row is the same in every subset.
+
+    Args:
+        y: labels of all rows, if there are any.
+        train: which rows are training examples.
+        split: the part.
+        options: which of its examples, with which labels.
+
+    Raises:
+        DataError: more examples are asked for than the split has, or random labels where there are none.
+    """
+    options = options or Options()
+    rows = np.arange(len(train)) if split == "all" else np.flatnonzero(train if split == "train" else ~train)
+    if options.examples is not None:
+        if options.examples > len(rows):
+            raise DataError(
+                f"`examples` = {options.examples} are asked for, the split {split!r} has {len(rows)}; ask for fewer."
+            )
+        strata = np.zeros(len(rows), dtype=np.int64) if y is None else y[rows]
+        rows = rows[stratified(strata, options.examples, options.seed)]
+    if not options.random_labels:
+        return rows, None if y is None else y[rows]
+    if y is None:
+        raise DataError("`random_labels` need labels to replace, the data have none; leave `random_labels` out.")
+    drawn = random_labels(len(y), int(y.max()) + 1, options.seed)
+    return rows, np.where(train, drawn, y)[rows]
+
+
+def _split(
+    x: Shaped[np.ndarray, "N ..."],
+    y: Int[np.ndarray, " N"] | None,
+    split: Split,
+    batch_size: int,
+    options: Options | None = None,
+) -> Batches:
+    train = np.ones(len(x), dtype=bool)
+    if split != "all" or (options is not None and options.random_labels):
+        train[_train_test(np.arange(len(x)), y)[1]] = False
+    rows, labels = chosen(y, train, split, options)
+    return Batches(
+        torch.from_numpy(x[rows]), None if labels is None else torch.from_numpy(labels), batch_size=batch_size
+    )
 
 
 def _train_test(rows: Int[np.ndarray, " N"], y: Int[np.ndarray, " N"] | None) -> list[Any]:

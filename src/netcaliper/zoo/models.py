@@ -8,25 +8,31 @@ from torch import nn
 
 from netcaliper.errors import InputError, SpecError
 from netcaliper.fit.seeds import seeded
+from netcaliper.zoo.alexnet import AlexNet, AlexNetConfig
 from netcaliper.zoo.cnn import CNN, CNNConfig
 from netcaliper.zoo.config import Config
 from netcaliper.zoo.mlp import MLP, MLPConfig
+from netcaliper.zoo.resnet import ResNet, ResNetConfig
+
+Network = AlexNet | CNN | MLP | ResNet
 
 
 class Family(NamedTuple):
     """A network class and the configuration that determines it."""
 
-    network: type[MLP] | type[CNN]
+    network: type[AlexNet] | type[CNN] | type[MLP] | type[ResNet]
     config: type[Config]
 
 
 ZOO: dict[str, Family] = {
+    "alexnet": Family(AlexNet, AlexNetConfig),
     "cnn": Family(CNN, CNNConfig),
     "mlp": Family(MLP, MLPConfig),
+    "resnet": Family(ResNet, ResNetConfig),
 }
 
 
-def build(name: str, arguments: Mapping[str, Any], *, seed: int = 0) -> MLP | CNN:
+def build(name: str, arguments: Mapping[str, Any], *, seed: int = 0) -> Network:
     """Build the untrained network ``name``.
 
     Args:

@@ -1,0 +1,276 @@
+"""The state of a training on disk, from which it goes on exactly as if it had never stopped.
+
+One safetensors file holds the tensors (weights, buffers, optimizer state, random state) and, in its metadata, a JSON
+text with the rest: position, history, recipe. Nothing is pickled. The file is written aside and moved into place.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from netcaliper.errors import CorruptReading, InputError, NewerSchema, ReadingError
+from netcaliper.fit.recipe import Recipe
+
+STATE_FILE = "state.safetensors"
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Where and when the state of a training is saved.
+
+    Attributes:
+        folder: holds ``state.safetensors``; it is made if needed, and a state in it is replaced.
+        every: epochs between two states.
+        every_batches: also after so many batches of an epoch.
+        context: plain facts about model and data; a resumed training must give the same ones.
+        resume: whether to go on from the state in ``folder``.
+
+    Raises:
+        InputError: an interval is not positive.
+    """
+
+    folder: Path
+    every: int = 1
+    every_batches: int | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or (self.every_batches is not None and self.every_batches < 1):
+            raise InputError(
+                f"`every` and `every_batches` must be at least 1, got {self.every} and {self.every_batches}."
+            )
+
+    @property
+    def file(self) -> Path:
+        """Return the file that holds the state."""
+        return self.folder / STATE_FILE
+
+    def due(self, where: "Position", epochs: int) -> bool:
+        """Return whether a state is saved at this position."""
+        if where.batch == 0:
+            done = where.epoch - 1
+            return done > 0 and (done % self.every == 0 or done == epochs)
+        return self.every_batches is not None and where.batch % self.every_batches == 0
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a training is.
+
+    Attributes:
+        epoch: the running epoch, from 1; one more than the recipe's after the last.
+        batch: batches of it that are done.
+        loss_sum: sum of the loss over the examples of this epoch.
+        right: examples of this epoch that were classified right.
+        examples: examples of this epoch that are done.
+        loss: mean loss of each finished epoch.
+        accuracy: accuracy of each finished epoch.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    loss_sum: float = 0.0
+    right: int = 0
+    examples: int = 0
+    loss: tuple[float, ...] = ()
+    accuracy: tuple[float, ...] = ()
+
+    def after_batch(self, size: int, loss: float, right: int) -> "Position":
+        """Return the position one batch on; ``loss`` is its mean."""
+        return replace(
+            self,
+            batch=self.batch + 1,
+            loss_sum=self.loss_sum + loss * size,
+            right=self.right + right,
+            examples=self.examples + size,
+        )
+
+    def after_epoch(self) -> "Position":
+        """Return the position at the start of the next epoch; the number of examples is kept for the record."""
+        return Position(
+            epoch=self.epoch + 1,
+            examples=self.examples,
+            loss=(*self.loss, self.loss_sum / self.examples),
+            accuracy=(*self.accuracy, self.right / self.examples),
+        )
+
+
+@dataclass(frozen=True)
+class RandomState:
+    """Torch's random state: of the CPU, and of the CUDA devices in use."""
+
+    cpu: Tensor
+    cuda: tuple[Tensor, ...] = ()
+
+    @classmethod
+    def now(cls) -> "RandomState":
+        """Return the present state."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ()
+        return cls(torch.get_rng_state(), tuple(cuda))
+
+    def set(self) -> None:
+        """Make it the present state."""
+        torch.set_rng_state(self.cpu)
+        if self.cuda and torch.cuda.is_initialized() and len(self.cuda) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(list(self.cuda))
+
+
+def save_state(
+    saving: Saving,
+    model: nn.Module,
+    descent: torch.optim.Optimizer,
+    recipe: Recipe,
+    where: Position,
+    at_epoch: RandomState,
+) -> None:
+    """Write the state of a training.
+
+    Args:
+        saving: where.
+        model: the network.
+        descent: its optimizer.
+        recipe: how it is trained.
+        where: how far it is.
+        at_epoch: the random state in which the running epoch began, from which its order of examples follows.
+
+    Raises:
+        ReadingError: it cannot be written; the state that was there before is unchanged.
+        InputError: the context is not plain data.
+    """
+    tensors: dict[str, Tensor] = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    scalars: dict[str, Any] = {}
+    for index, entries in descent.state_dict()["state"].items():
+        for key, value in entries.items():
+            target: dict[str, Any] = tensors if isinstance(value, Tensor) else scalars
+            target[f"optimizer/{index}/{key}"] = value
+    for label, random in (("now", RandomState.now()), ("epoch", at_epoch)):
+        tensors[f"random/{label}/cpu"] = random.cpu
+        tensors |= {f"random/{label}/cuda/{n}": state for n, state in enumerate(random.cuda)}
+    record = {
+        "schema_version": STATE_VERSION,
+        "position": asdict(where),
+        "recipe": asdict(recipe),
+        "scalars": scalars,
+        "context": dict(saving.context),
+    }
+    try:
+        text = json.dumps(record, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`context` must be plain finite JSON data: {error}") from error
+    # Tied tensors share memory, which safetensors refuses: each name gets a copy of its own.
+    plain = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
+    blob = save(plain, metadata={"netcaliper": text})
+    aside = saving.folder / f".{STATE_FILE}.{os.getpid()}.partial"
+    try:
+        saving.folder.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as stream:
+            stream.write(blob)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(aside, saving.file)
+    except OSError as error:
+        raise ReadingError(
+            f"the training state {str(saving.file)!r} cannot be written: {error.strerror or error}; free some space "
+            "and resume from the state before it."
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load_state(
+    saving: Saving, model: nn.Module, descent: torch.optim.Optimizer, recipe: Recipe
+) -> tuple[Position, RandomState, RandomState]:
+    """Put model and optimizer into the saved state.
+
+    Returns:
+        The position, the random state at it, and the random state in which its epoch began.
+
+    Raises:
+        ReadingError: there is no state.
+        CorruptReading: it is damaged, or does not fit the model.
+        NewerSchema: a later netcaliper wrote it.
+        InputError: it belongs to another recipe or context; the first difference is named.
+    """
+    record, tensors = _read(saving.file)
+    _same("recipe", asdict(recipe), record["recipe"])
+    _same("context", json.loads(json.dumps(dict(saving.context))), record["context"])
+    own = model.state_dict()
+    saved = {name.removeprefix("model/"): tensor for name, tensor in tensors.items() if name.startswith("model/")}
+    for name in sorted(own.keys() | saved.keys()):
+        shapes = [list(side[name].shape) if name in side else None for side in (saved, own)]
+        if shapes[0] != shapes[1]:
+            raise CorruptReading(
+                f"{str(saving.file)!r} does not fit the model: {name!r} has shape {shapes[0]} in the file and "
+                f"{shapes[1]} in the model; resume with the model that was trained."
+            )
+    try:
+        with torch.no_grad():
+            for name, tensor in saved.items():
+                own[name].copy_(tensor)
+        _restore(descent, tensors, record["scalars"])
+        position = record["position"]
+        where = Position(**(position | {key: tuple(position[key]) for key in ("loss", "accuracy")}))
+        return where, _random(tensors, "now"), _random(tensors, "epoch")
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        raise CorruptReading(f"{str(saving.file)!r} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _restore(descent: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
+    parameters = [parameter for group in descent.param_groups for parameter in group["params"]]
+    entries = {name: value for name, value in tensors.items() if name.startswith("optimizer/")} | scalars
+    for name, value in entries.items():
+        _, index, key = name.split("/", 2)
+        parameter = parameters[int(index)]
+        if isinstance(value, Tensor) and value.shape == parameter.shape and value.dim():
+            # In the memory order of the parameter: another one takes another path through the kernels, and rounds
+            # otherwise.
+            descent.state[parameter][key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        else:
+            descent.state[parameter][key] = value
+
+
+def _random(tensors: dict[str, Tensor], label: str) -> RandomState:
+    cuda = [name for name in tensors if name.startswith(f"random/{label}/cuda/")]
+    ordered = sorted(cuda, key=lambda name: int(name.rpartition("/")[2]))
+    return RandomState(tensors[f"random/{label}/cpu"], tuple(tensors[name] for name in ordered))
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not file.is_file():
+        raise ReadingError(f"there is no training state {str(file)!r} to resume from; start without `resume`.")
+    try:
+        with safe_open(file, framework="pt") as stream:
+            record = json.loads((stream.metadata() or {}).get("netcaliper", "null"))
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (it is no mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CorruptReading(f"{str(file)!r} cannot be read as a training state: {error}") from error
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if not isinstance(version, int):
+        raise CorruptReading(f"{str(file)!r} is not a training state of netcaliper: it names no `schema_version`.")
+    if version > STATE_VERSION:
+        raise NewerSchema(
+            f"{str(file)!r} has `schema_version` {version}, this netcaliper reads up to {STATE_VERSION}; update it."
+        )
+    missing = {"position", "recipe", "scalars", "context"} - record.keys()
+    if missing:
+        raise CorruptReading(f"{str(file)!r} is damaged: it has no `{min(missing)}`.")
+    return record, tensors
+
+
+def _same(what: str, now: dict[str, Any], then: dict[str, Any]) -> None:
+    for key in sorted(now.keys() | then.keys()):
+        if now.get(key) != then.get(key):
+            raise InputError(
+                f"the saved training has `{key}` = {then.get(key)!r} in its {what}, this one {now.get(key)!r}; resume "
+                "with what it was started with, or start anew elsewhere."
+            )

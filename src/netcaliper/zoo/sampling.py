@@ -1,0 +1,42 @@
+"""Which examples of a data set are used, and with which labels: stratified subsets, random labels."""
+
+import numpy as np
+from jaxtyping import Int
+
+from netcaliper.errors import DataError
+
+
+def stratified(y: Int[np.ndarray, " N"], examples: int, seed: int = 0) -> Int[np.ndarray, " examples"]:
+    """Return the rows of a random subset in which every class has its share, in ascending order.
+
+    A class with a share ``s`` of the labels gets ``floor(s * examples)`` rows or one more (largest remainders first;
+    the smaller label wins a tie). Which rows depends only on ``seed``: the rows that a class has in a smaller subset
+    it also has in a larger one.
+
+    Args:
+        y: labels; all equal where there are none.
+        examples: size of the subset.
+        seed: of the draw.
+
+    Raises:
+        DataError: there are fewer rows than ``examples``.
+    """
+    if not 1 <= examples <= len(y):
+        raise DataError(f"`examples` must be from 1 to the {len(y)} examples there are, got {examples}.")
+    labels, counts = np.unique(y, return_counts=True)
+    exact = counts * examples / len(y)
+    quota = np.floor(exact).astype(np.int64)
+    remainder = np.round(exact - quota, 9)
+    order = np.argsort(-remainder, kind="stable")
+    quota[order[: examples - int(quota.sum())]] += 1
+    generator = np.random.default_rng(seed)
+    chosen = [generator.permutation(np.flatnonzero(y == label))[:n] for label, n in zip(labels, quota, strict=True)]
+    return np.sort(np.concatenate(chosen))
+
+
+def random_labels(examples: int, classes: int, seed: int = 0) -> Int[np.ndarray, " examples"]:
+    """Return labels drawn uniformly and independently from ``0 .. classes - 1`` (Zhang et al. 2017).
+
+    The label of row ``i`` depends on ``seed`` and ``i`` only, not on ``examples``.
+    """
+    return np.random.default_rng((seed, 0x1ABE1)).integers(0, classes, size=examples, dtype=np.int64)

@@ -1,0 +1,42 @@
+"""Subsets hold every class in its share; random labels know nothing of the true ones."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netcaliper.errors import DataError
+from netcaliper.zoo.sampling import random_labels, stratified
+
+
+@given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=60), seed=st.integers(0, 9), data=st.data())
+def test_every_class_has_its_share(labels, seed, data):
+    y = np.array(labels)
+    examples = data.draw(st.integers(1, len(y)))
+    rows = stratified(y, examples, seed)
+    assert len(set(rows.tolist())) == len(rows) == examples
+    assert (np.diff(rows) > 0).all()
+    for label in np.unique(y):
+        share = (y == label).sum() * examples / len(y)
+        assert abs((y[rows] == label).sum() - share) < 1
+    assert np.array_equal(rows, stratified(y, examples, seed))
+
+
+def test_a_small_subset_lies_in_a_large_one():
+    y = np.repeat(np.arange(10), 30)
+    small, large, other = stratified(y, 50, 3), stratified(y, 200, 3), stratified(y, 50, 4)
+    assert set(small.tolist()) < set(large.tolist())
+    assert set(small.tolist()) != set(other.tolist())
+
+
+@pytest.mark.parametrize("examples", [0, 5])
+def test_more_than_there_are(examples):
+    with pytest.raises(DataError, match=f"`examples` must be from 1 to the 4 examples there are, got {examples}"):
+        stratified(np.zeros(4, dtype=np.int64), examples)
+
+
+def test_random_labels_are_uniform_and_a_prefix_of_more():
+    labels = random_labels(20_000, 10, seed=1)
+    assert np.abs(np.bincount(labels, minlength=10) / 20_000 - 0.1).max() < 0.01
+    assert np.array_equal(random_labels(123, 10, seed=1), labels[:123])
+    assert not np.array_equal(random_labels(123, 10, seed=2), labels[:123])
