@@ -207,3 +207,23 @@ class ClassToken(nn.Module):
         x = torch.cat([self.token.expand(x.shape[0], -1, -1), self.embed(x)], 1)
         x = x + torch.cat([self.mix(x[:, :1]), x[:, 1:]], 1)
         return self.head(self.norm(x)[:, 0])
+
+
+@torch.library.custom_op("netcaliper_tests::shuffled", mutates_args=())
+def shuffled(x: Tensor) -> Tensor:
+    """An operation of a third party: what it does to the units cannot be seen."""
+    return x.flip(-1).clone()
+
+
+@shuffled.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+
+class ThirdParty(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(4, 6), nn.Linear(6, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(F.relu(self.b(shuffled(F.gelu(self.a(x))))))

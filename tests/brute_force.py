@@ -77,7 +77,10 @@ class BruteForce:
         def free(node: torch.fx.Node) -> bool:
             return node.name not in self.inputs and all(free(n) for n in node.all_input_nodes)
 
-        operands = [*step.node.args[:2], *pytree.tree_leaves(step.node.args[2:3])]  # a recurrent cell has a list of weights
+        operands = [
+            *step.node.args[:2],
+            *pytree.tree_leaves(step.node.args[2:3]),
+        ]  # a recurrent cell has a list of weights
         return any(isinstance(a, torch.fx.Node) and free(a) for a in operands)
 
     def _contracted(self, step: Step) -> Iterator[tuple[int, int, str]]:
@@ -112,7 +115,7 @@ class BruteForce:
 
     def _frozen_norm(self, step: Step, changed: dict[str, Any]) -> Tensor:
         args = step.node.args
-        name = args[0].name  # type: ignore[union-attr]
+        name = str(args[0].name)  # type: ignore[union-attr]
         x, old = changed[name], self.base[name]
         weight = self.base[args[2].name] if len(args) > 2 and args[2] is not None else None  # type: ignore[union-attr]
         if _op(step) == "layer_norm":

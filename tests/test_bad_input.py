@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import netcaliper as nc
 from command_line import netcaliper, refused, small_data, small_net
@@ -116,7 +116,7 @@ MODELS = {
 
 DATA = {
     "empty loader": (list, "`data` has no batches", "check the path"),
-    "empty data set": (lambda: DataLoader(X[:0], batch_size=4), "`data` has no batches", "check the path"),
+    "empty data set": (lambda: DataLoader(TensorDataset(X[:0]), batch_size=4), "`data` has no batches", "check the path"),
     "batch of nothing": (lambda: [X[:0]], "0 examples", "leave empty batches out"),
     "one example": (lambda: [X[:1]], "at least 2 calibrate and 1 select examples", "give more examples"),
     "nan": (lambda: changed_data(float("nan"), 5), "batch 0 of `data` holds NaN", "clean the data"),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import netcaliper as nc
-from bestiary import Branching, Comparing, Lstm, Mixer, NoisyInEval, RandomInEval, Unknown, stock
+from bestiary import Branching, Comparing, Lstm, Mixer, NoisyInEval, RandomInEval, ThirdParty, Unknown, stock
 from netcaliper.errors import DataError, ExportRefused, InputError, TraceError
 from netcaliper.trace.export import check_model
 from netcaliper.trace.trace import trace
@@ -57,7 +57,7 @@ def test_weights_of_the_graph_are_the_models_own() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
     graph = trace(model, torch.ones(2, 3))
     with torch.no_grad():
-        model[2].bias.add_(1.0)
+        model.get_parameter("2.bias").add_(1.0)
     assert torch.equal(graph.run(torch.ones(2, 3)).output, model(torch.ones(2, 3)))
 
 
@@ -93,6 +93,15 @@ def test_an_unknown_operation_is_refused_by_name() -> None:
     assert "bestiary.py" in refused
 
 
+def test_an_operation_of_a_third_party_is_refused_and_the_rest_is_read() -> None:
+    graph = trace(ThirdParty().eval(), torch.randn(2, 4))
+    refused = graph.site("gelu").refused
+    assert refused is not None
+    assert "netcaliper_tests.shuffled" in refused
+    assert "is not in the rule table" in refused
+    assert [c.name for c in graph.site("relu").consumers] == ["c"]
+
+
 def test_control_flow_is_refused_with_its_line() -> None:
     with pytest.raises(ExportRefused) as error:
         trace(Branching().eval(), torch.randn(2, 4))
@@ -126,7 +135,7 @@ def test_what_is_no_eager_module_in_eval_mode_is_refused() -> None:
 def test_weights_that_are_not_finite_are_refused_by_name() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU()).eval()
     with torch.no_grad():
-        model[0].weight[1, 2] = float("nan")
+        model.get_parameter("0.weight")[1, 2] = float("nan")
     with pytest.raises(InputError, match=r"weight `0\.weight` of `model` has 1 of 12 values"):
         trace(model, torch.randn(2, 4))
 

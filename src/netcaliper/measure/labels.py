@@ -40,6 +40,6 @@ def check_labels(batch: Batch, output: Any) -> None:
         first = int(wrong.nonzero()[0])
         raise DataError(
             f"labels of `data` must lie in 0 .. {classes - 1} because `model` has {classes} outputs, got "
-            f"{int(labels[first])} in example {int(batch.indices[first])}; renumber the labels, give the data that the model "
-            "was trained on, or leave labels out."
+            f"{int(labels[first])} in example {int(batch.indices[first])}; renumber the labels, give the data that the "
+            "model was trained on, or leave labels out."
         )

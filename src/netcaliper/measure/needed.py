@@ -7,13 +7,13 @@ bound on the fewest units, never the fewest itself.
 The bias. With the bias free, the fit of ``y = W x + b`` by ``V x_K + c`` is the regression on centered columns: S is
 the covariance, and ``c = b + (W - V) mean(x)``. Where zeros are put around the units, a relation ``x_j = a x_i + c``
 between units holds inside only: in the border both are 0 and c is wrong. There the fit has to do without a constant: V
-minimizes the mean of ``|W x - V x_K|^2`` over all rows, border rows with their zeros included, so S is the second moment
-about zero and b stays. The loss is measured against the centered variance of the consumer's output all the same. So u
-is exactly what the changed consumer leaves unexplained, and since a free bias could only lower it, the count stays an
-upper bound.
+minimizes the mean of ``|W x - V x_K|^2`` over all rows, border rows with their zeros included, so S is the second
+moment about zero and b stays. The loss is measured against the centered variance of the consumer's output all the same.
+So u is exactly what the changed consumer leaves unexplained, and since a free bias could only lower it, the count stays
+an upper bound.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ from netcaliper.stats.block_elimination import TAU, BlockElimination, Reader, el
 from netcaliper.stats.covariance import Covariance, Moments
 from netcaliper.stats.intervals import clopper_pearson_lower
 from netcaliper.stats.sampling import CALIBRATE, VERIFY
-from netcaliper.trace.batches import batches, count_examples
+from netcaliper.trace.batches import Batch, batches, count_examples, first_batch, regrouped
 from netcaliper.trace.graph import Graph, Override
 from netcaliper.trace.program import tensors_of
 from netcaliper.trace.site import Site
@@ -284,11 +284,8 @@ def needed(
     if verify and not plan.sizes["verify"]:
         raise DataError(f"`data` must give a verify example to verify on, got none of {plan.examples}; give more.")
     states = NeededStates(graph, chosen, plan, max_columns)
-    for batch in batches(data, inputs_required=graph.inputs_required):
-        index = np.arange(batch.start, batch.start + batch.size)
-        wanted = np.flatnonzero(plan.split[index] == CALIBRATE)
-        if len(wanted):
-            graph.run(batch.take(torch.from_numpy(wanted)), taps=states.taps(index[wanted]))
+    for batch in _examples(graph, data, plan, CALIBRATE):
+        graph.run(batch, taps=states.taps(batch.indices.numpy()))
     answers = tuple(states.judge(site, tau=tau) for site in chosen)
     return answers, agreement(graph, data, plan, states, answers) if verify else None
 
@@ -307,24 +304,28 @@ def agreement(
     fitted = states.replacements(answers)
     same = total = 0
     largest = 0.0
-    for batch in batches(data, inputs_required=graph.inputs_required):
-        index = np.arange(batch.start, batch.start + batch.size)
-        part = np.flatnonzero(plan.split[index] == VERIFY)
-        portion = max(len(part), 1) if graph.dynamic_batch else graph.traced_batch
-        for start in range(0, len(part), portion):
-            piece = batch.take(torch.from_numpy(part[start : start + portion]))
-            outputs = []
-            for replacing in (False, True):
-                taps, overrides = _replacing(graph, fitted) if replacing else ({}, {})
-                outputs.append(tensors_of(graph.run(piece, taps=taps, overrides=overrides).output)[0])
-            plain, changed = outputs
-            if plain.dim() != 2 or plain.shape[1] < 2 or len(plain) != piece.size:
-                return None
-            same += int((plain.argmax(1) == changed.argmax(1)).sum())
-            total += piece.size
-            largest = max(largest, float((plain - changed).abs().max()))
+    for batch in _examples(graph, data, plan, VERIFY):
+        taps, overrides = _replacing(graph, fitted)
+        plain = tensors_of(graph.run(batch).output)[0]
+        changed = tensors_of(graph.run(batch, taps=taps, overrides=overrides).output)[0]
+        if plain.dim() != 2 or plain.shape[1] < 2 or len(plain) != batch.size:
+            return None
+        same += int((plain.argmax(1) == changed.argmax(1)).sum())
+        total += batch.size
+        largest = max(largest, float((plain - changed).abs().max()))
     removed = sum(int(answer.removed().sum()) for answer in answers)
     return Agreement(same / total, clopper_pearson_lower(same, total), same, total, removed, largest)
+
+
+def _examples(graph: Graph, data: Iterable[Any], plan: Plan, part: int) -> Iterator[Batch]:
+    """Give the examples of one split, as many at a time as the data do if the graph takes any number."""
+    size = first_batch(data, inputs_required=graph.inputs_required).size if graph.dynamic_batch else graph.traced_batch
+
+    def wanted() -> Iterator[Batch]:
+        for batch in batches(data, inputs_required=graph.inputs_required):
+            yield batch.take(torch.from_numpy(np.flatnonzero(plan.split[batch.indices.numpy()] == part)))
+
+    return regrouped(wanted(), size)
 
 
 def _replacing(

@@ -1,4 +1,4 @@
-"""The partition: every unit counts once, in the first of dead, constant, duplicate, dependent, needed that holds."""
+"""The partition: each unit counts once, in the first of dead, constant, duplicate, dependent, absorbable, needed."""
 
 import numpy as np
 from jaxtyping import Bool, Int8
@@ -12,6 +12,7 @@ def partition(
     constant: Bool[np.ndarray, " units"],
     removed: Bool[np.ndarray, " units"] | None,
     duplicate: Bool[np.ndarray, " units"] | None,
+    absorbed: Bool[np.ndarray, " units"] | None = None,
 ) -> Int8[np.ndarray, " units"]:
     """Give every unit its verdict.
 
@@ -20,6 +21,7 @@ def partition(
         constant: one value on every row.
         removed: in the consistent removable set; ``None`` if redundancy was not judged.
         duplicate: repeats another unit; counts only for removed units.
+        absorbed: the consumers can do without it at tau, together with all others of these; ``None`` if not judged.
 
     Returns:
         The codes of the reading's ``verdict`` array; -1 where redundancy was not judged.
@@ -28,6 +30,8 @@ def partition(
         verdict = np.full(len(dead), NOT_JUDGED, dtype=np.int8)
     else:
         verdict = np.full(len(dead), NEEDED, dtype=np.int8)
+        if absorbed is not None:
+            verdict[absorbed] = ABSORBABLE
         verdict[removed] = DEPENDENT
         verdict[removed & duplicate] = DUPLICATE
     verdict[constant] = CONSTANT
@@ -35,12 +39,15 @@ def partition(
     return verdict
 
 
-def counts(verdict: Int8[np.ndarray, " units"]) -> dict[str, int | None]:
+def counts(verdict: Int8[np.ndarray, " units"], *, absorbed: bool = False) -> dict[str, int | None]:
     """Count the partition; what was not judged is ``None``.
 
+    Args:
+        verdict: codes of the units.
+        absorbed: whether absorbable units were looked for.
+
     Returns:
-        The fields ``dead, constant, duplicate, dependent, absorbable, needed`` of a site's reading. ``absorbable`` is
-        not measured here.
+        The fields ``dead, constant, duplicate, dependent, absorbable, needed`` of a site's reading.
     """
     judged = not (verdict == NOT_JUDGED).any()
 
@@ -52,6 +59,6 @@ def counts(verdict: Int8[np.ndarray, " units"]) -> dict[str, int | None]:
         "constant": count(CONSTANT),
         "duplicate": count(DUPLICATE) if judged else None,
         "dependent": count(DEPENDENT) if judged else None,
-        "absorbable": None,
+        "absorbable": count(ABSORBABLE) if judged and absorbed else None,
         "needed": count(NEEDED) if judged else None,
     }

@@ -26,23 +26,29 @@ class Covariance:
         self._count = 0
         self._mean = torch.zeros(units, dtype=torch.float64, device=device)
         self._scatter = torch.zeros(units, units, dtype=torch.float64, device=device)
-        # many small products cost more than one large one: rows wait until there are enough
-        self._waiting: list[Tensor] = []
+        # Many small products cost more than one large one: rows wait until there are enough. They wait in one place:
+        # small pieces that stay, between large ones that go, would keep the heap from being used again.
+        self._waiting: Tensor | None = None
+        self._filled = 0
         self._enough = max(units, 512)
 
     @property
     def count(self) -> int:
         """Number of rows seen."""
-        return self._count + sum(len(rows) for rows in self._waiting)
+        return self._count + self._filled
 
     def update(self, rows: Float[Tensor, "rows units"]) -> None:
         """Take in a batch of rows of any floating-point type."""
         if len(rows) == 0:
             return
         self.eps = max(self.eps, torch.finfo(rows.dtype).eps)
-        self._waiting.append(rows.to(torch.float64, copy=True))
-        if sum(len(waiting) for waiting in self._waiting) >= self._enough:
-            self._flush()
+        if self._waiting is None:
+            self._waiting = torch.empty(self._enough, rows.shape[1], dtype=torch.float64, device=self._mean.device)
+        for part in rows.split(self._enough):
+            if self._filled + len(part) > self._enough:
+                self._flush()
+            self._waiting[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
 
     def merge(self, other: "Covariance") -> None:
         """Take in the rows that ``other`` has seen."""
@@ -54,9 +60,9 @@ class Covariance:
 
     def _flush(self) -> None:
         """Reduce the rows that wait."""
-        if self._waiting:
-            rows = torch.cat(self._waiting)
-            self._waiting = []
+        if self._waiting is not None and self._filled:
+            rows = self._waiting[: self._filled]
+            self._filled = 0
             mean = rows.mean(0)
             rows -= mean
             self._join(len(rows), mean, rows.T @ rows)
@@ -68,7 +74,7 @@ class Covariance:
         self._scatter += scatter
         if self._count:
             self._scatter.addr_(shift, shift, alpha=self._count * count / total)
-        self._mean = self._mean + shift * (count / total) if self._count else mean.clone()
+        self._mean += shift * (count / total) if self._count else shift
         self._count = total
 
     def finish(self) -> "Moments":

@@ -94,15 +94,14 @@ class UnitStates:
         self.eps = max(self.eps, torch.finfo(value.dtype).eps)
         self.examples += len(value)
         low, high = _extremes(value)
-        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+        self._widen(low, high, self.low, self.high)
         batch = UnitStates(value.shape[2], zone=self.zone, folds=len(self.count), device=self.count.device)
         group = _Group(fold, len(self.count), value.shape[1])
         batch.count = group.rows
         v_mean, v_rest = _center(value)
         if z is not None:
             self.paired = True
-            low, high = _extremes(z)
-            self.z_low, self.z_high = torch.minimum(self.z_low, low), torch.maximum(self.z_high, high)
+            self._widen(*_extremes(z), self.z_low, self.z_high)
         inside = torch.zeros_like(v_mean) if z is None or self.zone is None else _count_between(z, *self.zone)
         if z is None or not self.bends:
             (batch.mean,), (v,) = group.means(v_mean)
@@ -120,22 +119,29 @@ class UnitStates:
         self.eps = max(self.eps, other.eps)
         self.paired |= other.paired
         self.examples += other.examples
-        self.low, self.high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
-        self.z_low, self.z_high = torch.minimum(self.z_low, other.z_low), torch.maximum(self.z_high, other.z_high)
+        self._widen(other.low, other.high, self.low, self.high)
+        self._widen(other.z_low, other.z_high, self.z_low, self.z_high)
         self._join(other)
 
+    @staticmethod
+    def _widen(low: Tensor, high: Tensor, lowest: Tensor, highest: Tensor) -> None:
+        """Move extremes outward, in place: a state stays where it is in memory, so that large blocks fit beside it."""
+        torch.minimum(lowest, low, out=lowest)
+        torch.maximum(highest, high, out=highest)
+
     def _join(self, other: "UnitStates") -> None:
-        """Chan's formula in every fold at once."""
+        """Chan's formula in every fold at once, in place."""
         total = self.count + other.count
         share = other.count / total.clamp(min=1)
         v, z = other.mean - self.mean, other.z_mean - self.z_mean
         weight = self.count * share
-        self.scatter = self.scatter + other.scatter + v * v * weight
-        self.z_scatter = self.z_scatter + other.z_scatter + z * z * weight
-        self.cross = self.cross + other.cross + z * v * weight
-        self.mean, self.z_mean = self.mean + v * share, self.z_mean + z * share
-        self.in_zone = self.in_zone + other.in_zone
-        self.count = total
+        self.scatter += other.scatter + v * v * weight
+        self.z_scatter += other.z_scatter + z * z * weight
+        self.cross += other.cross + z * v * weight
+        self.mean += v * share
+        self.z_mean += z * share
+        self.in_zone += other.in_zone
+        self.count.copy_(total)
 
     def finish(self, pieces: Pieces | None = None) -> "UnitFacts":
         """Return the facts about every unit.

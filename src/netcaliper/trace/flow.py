@@ -3,7 +3,7 @@
 Two kinds of ids go through the graph at once. *Site* ids start at a site and stop at weights, nonlinearities and gates:
 they answer which columns of which weights read unit j. *Row* ids start at every producer, pass through nonlinearities,
 and are united where values are added or multiplied: they answer on which axis of a value its units lie, and what must
-    change together.
+change together.
 
 One sweep over a real run does both; a residual sum is a site too, and the readers of the sums after it are composed at
 the end, so that the cost does not grow with the square of the depth.
@@ -29,7 +29,6 @@ from netcaliper.trace.rules import COMPARISONS, POINTWISE, RULES, Call, Layer, m
 from netcaliper.trace.site import Activation, Consumer, Kind
 from netcaliper.trace.weighted import Weighted, match
 
-_MULTIPLICATIONS = ("aten.mul", "aten.div")
 _SUMS = ("aten.add", "aten.sub", "aten.rsub")
 _GATES = {"silu": "swiglu", "gelu": "geglu", "sigmoid": "glu", "relu": "reglu", "tanh": "tanh_gate"}
 
@@ -88,7 +87,7 @@ class Sweep:
         self._weighted: Mapping[Node, Weighted] = weighted
         self._namer.weighted_paths = frozenset(module_path(node) for node in weighted)
         self._carried: dict[Node, Carried | list[Carried]] = {}
-        self._axis_ids: dict[tuple[int, int], Ids] = {}
+        self._axis_ids: dict[tuple[int | str, int], Ids] = {}
 
     # ---- one step
 
@@ -182,9 +181,14 @@ class Sweep:
         if bool((units < 0).all()):
             return  # it reads other parts of the value
         consumer = Consumer(
-            name, "depthwise" if depthwise else weighted.op, self._weight_name(weighted.weight), units.clone().numpy(),
-            layer.through, node.name, weighted.operand_index,
-        )  # fmt: skip
+            name=name,
+            op="depthwise" if depthwise else weighted.op,
+            weight=self.program.parameters.get(weighted.weight.name),
+            unit_of_column=units.clone().numpy(),
+            through=layer.through,
+            node=node.name,
+            operand=weighted.operand_index,
+        )
         _add_consumer(site, consumer)
 
     def _tie_columns(self, weighted: Weighted, name: str, lines: list[Ids], columns: int) -> None:
@@ -203,23 +207,12 @@ class Sweep:
     def _weight_ids(self, weight: Node, axis: int, size: int) -> Ids:
         """Return the row ids of one axis of a weight; one tensor under two names or in two calls has one set."""
         live = self.program.fixed(weight.name)
-        key = (live.data_ptr() if isinstance(live, Tensor) and live.numel() else hash(weight.name), axis)
+        key = (live.data_ptr() if isinstance(live, Tensor) and live.numel() else weight.name, axis)
         if key not in self._axis_ids or self._axis_ids[key].numel() != size:
             self._axis_ids[key] = self.classes.fresh(size)
             if not isinstance(live, Tensor):
                 self.classes.freeze(self._axis_ids[key])
         return self._axis_ids[key]
-
-    def _weight_name(self, weight: Node) -> str | None:
-        stack, seen = [weight], set()
-        while stack:
-            node = stack.pop()
-            if node.name in self.program.parameters:
-                return self.program.parameters[node.name] if node is weight else None
-            if node not in seen:
-                seen.add(node)
-                stack.extend(node.all_input_nodes)
-        return None
 
     # ---- everything else
 
@@ -229,7 +222,7 @@ class Sweep:
         origin = frozenset().union(*(self._of(n).origin for n in operands)) if operands else frozenset()
         lost = next((self._of(n).lost for n in operands if self._of(n).lost), "")
         op = operation(node)
-        if not carrying or not op.startswith("aten."):
+        if not carrying:
             return Carried(origin=origin, lost=lost)
         if op not in RULES:
             return self._refuse(node, op, carrying)
@@ -242,9 +235,7 @@ class Sweep:
         if op in POINTWISE:
             rows: list[Any] = list(self._combine(node, value, operands))
         elif rule is matmul:
-            ordered = sorted(
-                (n for n in carrying), key=lambda n: node.args.index(n) if n in node.args else 0, reverse=True
-            )
+            ordered = sorted(carrying, key=node.args.index, reverse=True)  # the value operand first
             rows = [rule(call, {n: Layer(ids)}) for n in ordered for ids in self._of(n).rows]
         elif (joined := self._join(call, carrying)) is not None:
             rows = [joined]
@@ -256,9 +247,8 @@ class Sweep:
             ]
         for part in rows:
             for layer in part if isinstance(part, list) else [part]:
-                if (
-                    isinstance(layer, Layer) and layer.through
-                ):  # a norm: units stay in place, but cannot be removed exactly
+                # through a norm units stay in place, but cannot be removed exactly
+                if isinstance(layer, Layer) and layer.through:
                     self.classes.freeze(layer.ids)
         if op == "aten.glu" and isinstance(value, Tensor):
             self._tie_halves(call, carrying[0])
@@ -356,12 +346,12 @@ class Sweep:
     def _site(self, node: Node, value: Tensor, carried: Carried) -> Carried:
         kind, op, inputs, activation = self._kind(node, value, carried)
         if kind is None:
-            if node.name in self._outputs():
+            if node.name in self.program.output_names:
                 self._mark_output(carried)
             return carried
         axis = self._unit_axis(value, carried.rows)
         if isinstance(axis, str) or bool((carried.rows[0] == MIXED).any()):
-            if kind == "activation" and (operation(node) in ACTIVATIONS or node in self.regions.joins):
+            if kind == "gate" or operation(node) in ACTIVATIONS or node in self.regions.joins:
                 reason = axis if isinstance(axis, str) else "some units are mixtures of several producer rows"
                 if not carried.rows and carried.lost:
                     reason += f": lost at {carried.lost}"
@@ -402,7 +392,7 @@ class Sweep:
         ids = along(axis, value.dim(), torch.arange(site.units))
         origin = frozenset({node.name}) if kind == "stream" else carried.origin
         fresh = Carried(carried.rows, {number: Layer(ids), **passing}, origin)
-        if node.name in self._outputs():
+        if node.name in self.program.output_names:
             self._mark_output(fresh)
         return fresh
 
@@ -464,9 +454,6 @@ class Sweep:
             return f"its units lie along {len(axes)} axes {axes} of shape {tuple(value.shape)}"
         single = [axis for axis in range(1, value.dim()) if value.shape[axis] == 1]
         return single[0] if single else "the axis of its units is not known (its producer has one row)"
-
-    def _outputs(self) -> frozenset[str]:
-        return self.program._output_names
 
     def _mark_output(self, carried: Carried) -> None:
         for number, layer in carried.sites.items():

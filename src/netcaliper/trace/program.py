@@ -81,8 +81,8 @@ class Program:
         output = next(node for node in exported.graph.nodes if node.op == "output").args[0]
         user = [kind.kind == OutputKind.USER_OUTPUT for kind in exported.graph_signature.output_specs]
         self.outputs = [value for value, wanted in zip(output, user, strict=True) if wanted]
-        self._output_names = frozenset(value.name for value in self.outputs if isinstance(value, Node))
-        self._frees = self._last_readers(self.steps, self._output_names)
+        self.output_names = frozenset(value.name for value in self.outputs if isinstance(value, Node))
+        self._frees = self._last_readers(self.steps, self.output_names)
         self._suffixes: dict[str, Suffix] = {}
 
     def fixed(self, name: str) -> Any:
@@ -143,7 +143,7 @@ class Program:
                 if step.name in wanted:
                     ahead.append(step)
                     wanted |= step.reads
-            frees = self._last_readers(dependent, self._output_names)
+            frees = self._last_readers(dependent, self.output_names)
             self._suffixes[name] = Suffix(tuple(reversed(ahead)), tuple(dependent), frees)
         return self._suffixes[name]
 
