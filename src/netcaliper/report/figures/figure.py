@@ -1,5 +1,6 @@
 """What a figure is: an Altair chart with a name, a title and the words to read it by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,6 +59,12 @@ def height(sites: int) -> int:
 def legend(title: str | None = None, **more: Any) -> alt.Legend:
     """Put the legend above the chart, in columns that a phone can hold."""
     return alt.Legend(title=title, orient="top", symbolType="square", symbolSize=90, **more)
+
+
+def classes_color(field: str, shown: Sequence[tuple[str, str]]) -> alt.Color:
+    """Color classes by (label, color), in this order, with the legend above."""
+    domain, colors = [label for label, _ in shown], [color for _, color in shown]
+    return alt.Color(field, scale=alt.Scale(domain=domain, range=colors), legend=legend())
 
 
 def distinct(reading: Reading) -> list[str]:

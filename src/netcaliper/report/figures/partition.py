@@ -7,7 +7,7 @@ from netcaliper.reading.reading import Reading
 from netcaliper.reading.verdicts import PARTITION as CLASSES
 from netcaliper.reading.verdicts import verdict
 from netcaliper.report import palette
-from netcaliper.report.figures.figure import MANY_SITES, Figure, Width, distinct, height, legend, site_axis
+from netcaliper.report.figures.figure import MANY_SITES, Figure, Width, classes_color, distinct, height, site_axis
 
 
 def draw(reading: Reading, width: Width = 680) -> tuple[Figure, ...]:
@@ -65,11 +65,7 @@ def draw(reading: Reading, width: Width = 680) -> tuple[Figure, ...]:
                 axis=alt.Axis(tickMinStep=1, tickCount=6, format=",d", labelSeparation=8),
             ),
             x2="end:Q",
-            color=alt.Color(
-                "class:N",
-                scale=alt.Scale(domain=[label for label, _ in shown], range=[color for _, color in shown]),
-                legend=legend(),
-            ),
+            color=classes_color("class:N", shown),
             tooltip=[
                 alt.Tooltip("site:N"),
                 alt.Tooltip("class:N"),

@@ -6,7 +6,7 @@ import numpy as np
 from netcaliper.reading.numerals import count, percent
 from netcaliper.reading.reading import Reading
 from netcaliper.report import palette
-from netcaliper.report.figures.figure import Figure, Width, height, legend, site_axis
+from netcaliper.report.figures.figure import Figure, Width, classes_color, height, site_axis
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -63,11 +63,7 @@ def _states(reading: Reading, width: Width) -> tuple[Figure, ...]:
                 axis=alt.Axis(format="%", tickCount=5, labelSeparation=8),
             ),
             x2="end:Q",
-            color=alt.Color(
-                "state:N",
-                scale=alt.Scale(domain=[label for label, _ in shown], range=[color for _, color in shown]),
-                legend=legend(),
-            ),
+            color=classes_color("state:N", shown),
             tooltip=[
                 alt.Tooltip("site:N"),
                 alt.Tooltip("state:N"),
