@@ -10,7 +10,7 @@ PYTEST_FLAGS ?=
 help:
 	@echo "make demo    train a deliberately wide CNN on digits, read it, write out/demo/report.html"
 	@echo "make test    run every test"
-	@echo "make bench   what results/ says, measured again (half an hour)"
+	@echo "make bench   what results/ says, measured again (a quarter of an hour)"
 	@echo "make lint    ruff, pyright and the floors (import-linter)"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make venv    only install (PYTHON=python3.12 picks another interpreter, 3.11 or later)"
@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/netcaliper demo -o out/demo
 
-# What the README and results/ say, measured again; about half an hour on two cores.
+# What the README and results/ say, measured again; about a quarter of an hour on two cores.
 bench: $(STAMP)
 	for name in planted_truth provenance in_place static_cost; do \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
