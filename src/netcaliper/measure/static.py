@@ -105,12 +105,13 @@ def measure(
     with clock("count"):
         plan = Plan(count_examples(data, inputs_required=graph.inputs_required), seed, mode)
         plan.check()
-        macs = _macs(graph, first_batch(data, inputs_required=graph.inputs_required))
+        first = first_batch(data, inputs_required=graph.inputs_required)
+        macs = _macs(graph, first)
     if progress is not None:
         progress(f"reading {estimate(places, plan, macs)}", 0, plan.examples)
     with clock("run"):
         sweep = _Pass(graph, places, chosen, plan)
-        sweep.run(data, progress)
+        sweep.run(data, first.size, progress)
     with clock("finish"):
         answers = [_answer(place, sweep, chosen, plan, progress) for place in places]
     records = tuple(answer.record for answer in answers)
@@ -132,7 +133,7 @@ def measure(
         mode=mode,
         device=str(graph.device),
         dtype=str(graph.dtype).removeprefix("torch."),
-        batch=sweep.batch,
+        batch=f"{first.size:,} examples",
         examples=plan.sizes,
         verification_reads=0,
         replay=dict(graph.replay),
@@ -161,28 +162,22 @@ class _Pass:
     def __init__(self, graph: Graph, sites: Sequence[Site], measures: Sequence[Measure], plan: Plan) -> None:
         self.graph, self.plan = graph, plan
         self.fingerprint = DataFingerprint()
-        self.batch = ""
         self.positions = {site.name: 0 for site in sites}
         self.states = {site.name: {m.name: m.state(site, plan, graph.device) for m in measures} for site in sites}
         self._sites = sites
         self._fold = torch.from_numpy(plan.fold).to(graph.device)
 
-    def run(self, data: Iterable[Any], progress: Progress | None) -> None:
-        """Run all calibrate and select examples.
+    def run(self, data: Iterable[Any], size: int, progress: Progress | None) -> None:
+        """Run all calibrate and select examples, ``size`` at a time if the graph takes any number.
 
         Raises:
             DataError: the data hold another number of examples than were counted.
         """
-        for batch in regrouped(self._wanted(data, progress), self._size(data)):
+        size = size if self.graph.dynamic_batch else self.graph.traced_batch
+        for batch in regrouped(self._wanted(data, progress), size):
             index = batch.indices.numpy()
             taps = {site.name: self._tap(site, index) for site in self._sites}
             check_labels(batch, self.graph.run(batch, taps=taps).output)
-
-    def _size(self, data: Iterable[Any]) -> int:
-        """Return the number of examples to run at a time: as many as the data give, if the graph takes any number."""
-        size = first_batch(data, inputs_required=self.graph.inputs_required).size
-        self.batch = f"{size:,} examples"
-        return size if self.graph.dynamic_batch else self.graph.traced_batch
 
     def _wanted(self, data: Iterable[Any], progress: Progress | None) -> Iterator[Batch]:
         """Give the calibrate and select examples of every batch."""

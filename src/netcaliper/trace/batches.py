@@ -175,11 +175,6 @@ def check_values(batch: Batch, where: str) -> None:
                 )
 
 
-def is_reiterable(data: Any) -> bool:
-    """Tell whether ``data`` can be gone through more than once."""
-    return not isinstance(data, Iterator)
-
-
 def check_reiterable(data: Any) -> None:
     """Refuse one-shot generators and things that are no batches at all.
 
@@ -192,7 +187,7 @@ def check_reiterable(data: Any) -> None:
         raise DataError(
             f"`data` must be an iterable of batches, got {type(data).__name__}; pass a list of batches or a DataLoader"
         )
-    if not is_reiterable(data):
+    if isinstance(data, Iterator):
         raise DataError(
             f"`data` is a one-shot {type(data).__name__} and must be read more than once; pass `list(data)` or an "
             "object whose __iter__"

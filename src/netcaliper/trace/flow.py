@@ -128,7 +128,7 @@ class Sweep:
             axis = weighted.reads % len(shape)
             columns = int(shape[axis])
             depthwise = weighted.groups > 1 and weighted.groups == columns
-            spatial = _acts_spatially(weighted, rank)
+            spatial = _acts_spatially(weighted)
             for number, layer in carried.sites.items():
                 others = set(varying(layer.ids)) - {axis}
                 if axis not in varying(layer.ids) and others and not layer.mixed:
@@ -538,7 +538,7 @@ def _add_consumer(site: Found, consumer: Consumer) -> None:
     site.consumers[key] = consumer
 
 
-def _acts_spatially(weighted: Weighted, rank: int) -> bool:
+def _acts_spatially(weighted: Weighted) -> bool:
     """Tell whether a convolution's kernel slides over axes on which units could lie."""
     if not weighted.op.startswith("conv"):
         return False
@@ -551,13 +551,8 @@ def _summarizes(a: Node, b: Node) -> bool:
 
     Such a product scales a path and is no gate, also where the map happens to be one pixel large.
     """
-    value, gate = (a, b) if _reaches(a, b) else (b, a)
-    between = _between(value, gate)
+    between = _between(a, b) | _between(b, a)  # one of them is empty
     return any(RULES.get(operation(node)) in (reduce_, spatial) for node in between)
-
-
-def _reaches(a: Node, b: Node) -> bool:
-    return bool(_between(a, b))
 
 
 def _between(a: Node, b: Node) -> set[Node]:

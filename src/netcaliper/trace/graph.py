@@ -161,12 +161,7 @@ class Graph:
         )
 
     def _node(self, key: str) -> str:
-        return self._site[key].node if key in self._site else self._checked_node(key)
-
-    def _checked_node(self, key: str) -> str:
-        if any(step.name == key for step in self.program.steps):
-            return key
-        return self.site(key).node
+        return key if key not in self._site and self.program.makes(key) else self.site(key).node
 
     def _tap(self, key: str, tap: Tap, size: int, valid: int) -> Callable[[Any, dict[str, Any]], None]:
         inputs = self._site[key].inputs if key in self._site else ()

@@ -85,6 +85,10 @@ class Program:
         self._frees = self._last_readers(self.steps, self.output_names)
         self._suffixes: dict[str, Suffix] = {}
 
+    def makes(self, name: str) -> bool:
+        """Tell whether a step makes the value of this name."""
+        return name in self._step
+
     def fixed(self, name: str) -> Any:
         """Return the live parameter, buffer or constant behind a placeholder, ``None`` for any other node."""
         return self._fixed.get(name)
