@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Record(BaseModel):
@@ -36,6 +36,71 @@ class Share(Record):
     sample: int = 0
 
 
+class Ablation(Record):
+    """Random units taken away, more and more of them: how it was done, beside the share *prunable* that came out.
+
+    ``prunable`` holds the mean over permutations with the t interval over permutations; this the rest.
+
+    Attributes:
+        perturbation: what stands in for a unit: zero, its mean, or the unit with noise.
+        order: units in random order, or the most correlated with a random first one first.
+        task: what is compared: ``classification``, ``tokens`` (next-token argmax) or ``regression``.
+        threshold: the least agreement with the untouched network (for a regression the least 1 - relative error).
+        permutations: number of nested orders.
+        censored: permutations whose curve never fell below the threshold; they count as 1.
+        count: ``floor(prunable * units)``.
+        examples: number of examples behind every point of the curves.
+        bootstrap_low, bootstrap_high: 95 % percentile bootstrap over examples.
+        warnings: in words.
+    """
+
+    perturbation: Literal["zero", "mean", "noise"]
+    order: Literal["random", "correlated"]
+    task: Literal["classification", "tokens", "regression"]
+    threshold: float
+    permutations: int
+    censored: int
+    count: int
+    examples: int
+    bootstrap_low: float | None = None
+    bootstrap_high: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class NeededAt(Record):
+    """The fewest units, over one common tau, with which the network still agrees with itself on ``target``.
+
+    Attributes:
+        target: the agreement asked for, e.g. ``.97``.
+        tau: the largest tau (found by bisection on select examples) that meets it there; ``None`` if none does.
+        units: units that stay at the sites that were judged.
+        units_before: units of these sites.
+        by_site: units that stay, by site.
+        agreement, agreement_low: on verify examples, with the one-sided 95 % Clopper-Pearson lower bound.
+        met: whether ``agreement_low >= target``.
+        examples: number of verify examples.
+        random: agreement on verify examples when as many random units of every site go, with the same re-fit; by seed.
+        advantage, advantage_low, advantage_high: agreement minus the mean over these seeds, with its paired 95 %
+            interval over examples.
+        reason: why it was not judged, in words.
+    """
+
+    target: float
+    tau: float | None = None
+    units: int | None = None
+    units_before: int | None = None
+    by_site: dict[str, int] = Field(default_factory=dict)
+    agreement: float | None = None
+    agreement_low: float | None = None
+    met: bool | None = None
+    examples: int = 0
+    random: tuple[float, ...] = ()
+    advantage: float | None = None
+    advantage_low: float | None = None
+    advantage_high: float | None = None
+    reason: str | None = None
+
+
 class ConsumerRecord(Record):
     """A weighted operation that reads the units of a site (names and counts; the columns stay in the graph)."""
 
@@ -51,6 +116,7 @@ class SiteReading(Record):
 
     The partition ``dead + constant + duplicate + dependent + absorbable + needed == units`` counts each unit once, in
     that order of precedence. ``absorbable`` is ``None`` (not measured) or a count; ``needed`` is the rest.
+    ``unexplained`` is, by consumer, the share of its variance that is lost without the removed units.
     """
 
     name: str
@@ -82,8 +148,17 @@ class SiteReading(Record):
     bending_share: Share | None = None
     firing_bound: float | None = None
 
+    unexplained: dict[str, float] = Field(default_factory=dict)
+
+    prunable: Share | None = None
+    ablation: Ablation | None = None
+
     redundant: Share | None = None
     redundant_correlation: Share | None = None
+    correlated_neighbors: float | None = None
+    mean_correlation: float | None = None
+    selectivity: Share | None = None
+    selective: int | None = None
     removable: dict[str, int] = Field(default_factory=dict)
     unconfirmed: int | None = None
     warnings: tuple[str, ...] = ()
@@ -108,8 +183,29 @@ class NetworkReading(Record):
     redundant: Share | None = None
     agreement: float | None = None
     agreement_low: float | None = None
+    ablation: Ablation | None = None
+    needed_at_97: NeededAt | None = None
     path_length: float | None = None
     path_length_normalized: float | None = None
+
+
+class Twin(Record):
+    """What the same measures say of the same architecture untrained. What it also shows says nothing about training.
+
+    Attributes:
+        kind: ``factory`` (built anew by the spec's own factory or by what was passed as ``twin``), or ``shuffled`` (the
+            entries of every weight tensor permuted).
+        seed: of the initial weights, or of the permutations.
+        network: the network in one row.
+        sites: the same sites in the same order.
+        warnings: in words.
+    """
+
+    kind: Literal["factory", "shuffled"]
+    seed: int
+    network: NetworkReading
+    sites: tuple[SiteReading, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class Provenance(Record):
@@ -140,18 +236,29 @@ class Cost(Record):
 class ReadingRecord(Record):
     """Everything that one ``measure`` left behind; ``Reading`` adds what users do with it.
 
-    ``arrays`` holds float64/int arrays by ``"<site index>/<name>"``. Names used by the static measures, n = units:
+    ``arrays`` holds float64/int arrays by ``"<site index>/<name>"``, those of the whole network by ``"network/<name>"``
+    and those of the twin with ``twin/`` before. Names used, n = units, p = permutations, k = levels:
 
-    ======================  ======  ===================================================================
-    ``verdict``             [n]     int8: 0 dead, 1 constant, 2 duplicate, 3 dependent, 4 absorbable, 5 needed, -1 none
-    ``r2``                  [n]     R2 of the unit on all other non-degenerate units (NaN: dead or constant)
-    ``linear_share``        [n]     share of rows in the exactly linear zone (piecewise-linear activations)
-    ``bending``             [n]     1 - corr(z, phi(z))^2 (NaN where undefined)
-    ``mean``, ``std``       [n]     of the site's value
-    ``spectrum``            [n]     eigenvalues of the covariance, descending
-    ``correlation_spectrum``  [m]   eigenvalues of the correlation of the non-degenerate units, descending
-    ``duplicate_of``        [n]     the unit that this one repeats, -1 for none
-    ======================  ======  ===================================================================
+    =========================  ======  ===================================================================
+    ``verdict``                [n]     int8: 0 dead, 1 constant, 2 duplicate, 3 dependent, 4 absorbable, 5 needed, -1 none
+    ``r2``                     [n]     R2 of the unit on all other non-degenerate units (NaN: dead or constant)
+    ``linear_share``           [n]     share of rows in the exactly linear zone (piecewise-linear activations)
+    ``bending``                [n]     1 - corr(z, phi(z))^2 (NaN where undefined)
+    ``mean``, ``std``          [n]     of the site's value
+    ``spectrum``               [n]     eigenvalues of the covariance, descending
+    ``correlation_spectrum``   [m]     eigenvalues of the correlation of the non-degenerate units, descending
+    ``duplicate_of``           [n]     the unit that this one repeats, -1 for none
+    ``correlation_pairs``      [20]    pairs of units with |r| in (k/20, (k+1)/20], self-pairs and copies left out
+    ``neighbors``              [n]     number of other units with |r| >= .5
+    ``selectivity``            [n]     class selectivity on select rows, for the class chosen on calibrate rows
+    ``selectivity_calibrate``  [n]     the same on calibrate rows
+    ``selective_class``        [n]     that class
+    ``absorb_order``           [m]     units in the order in which block elimination removed them
+    ``ablation_levels``        [k]     share of the units taken away
+    ``ablation_agreement``     [p, k]  agreement with the untouched network, by permutation
+    ``ablation_kappa``         [p, k]  the same, corrected for chance (classification and tokens)
+    ``ablation_divergence``    [p, k]  Kullback-Leibler divergence from the untouched network (the same), nats
+    =========================  ======  ===================================================================
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -160,9 +267,10 @@ class ReadingRecord(Record):
     sites: tuple[SiteReading, ...]
     skipped: tuple[Skipped, ...] = ()
     warnings: tuple[str, ...] = ()
+    twin: Twin | None = None
     cost: Cost = Field(default_factory=Cost, exclude=True)
     arrays: dict[str, np.ndarray] = Field(default_factory=dict, exclude=True, repr=False)
 
-    def array(self, site: int, name: str) -> np.ndarray | None:
-        """Return one array of one site, or ``None`` if that measure does not apply there."""
-        return self.arrays.get(f"{site}/{name}")
+    def array(self, site: int | Literal["network"], name: str, *, twin: bool = False) -> np.ndarray | None:
+        """Return one array of one site (or of the whole network), or ``None`` if that measure does not apply there."""
+        return self.arrays.get(f"{'twin/' if twin else ''}{site}/{name}")

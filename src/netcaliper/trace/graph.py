@@ -104,7 +104,8 @@ class Graph:
         Args:
             batch: a batch as a loader yields it (labels are ignored).
             taps: for a site (or graph node) a function that is called with its value, then its pre-activations, as soon
-                as the value exists. Tensors are valid during the call only; copy what must be kept.
+                as the value exists. A site and its node may both have one. Tensors are valid during the call only; copy
+                what must be kept.
             overrides: for a site (or node) the value that replaces its own, or a function from its value to another
                 one.
             forks: for a site (or node) a list of overrides; the part of the network that depends on the site is
@@ -123,9 +124,12 @@ class Graph:
         self, batch: Batch, valid: int, taps: Mapping[str, Tap], overrides: Mapping[str, Override],
         forks: Mapping[str, Sequence[Override]],
     ) -> Run:  # fmt: skip
+        calls: dict[str, list[Callable[[Any, dict[str, Any]], None]]] = {}
+        for key, tap in taps.items():
+            calls.setdefault(self._node(key), []).append(self._tap(key, tap, batch.size, valid))
         output, forked = self.program.run(
             self._inputs(batch),
-            on_value={self._node(key): self._tap(key, tap, batch.size, valid) for key, tap in taps.items()},
+            on_value={node: _each(of_node) for node, of_node in calls.items()},
             overrides={self._node(key): _override(key, value) for key, value in overrides.items()},
             forks={self._node(key): [_override(key, value) for value in values] for key, values in forks.items()},
         )
@@ -210,6 +214,14 @@ class Graph:
                     " or trace with an example of that shape"
                 )
         return flat
+
+
+def _each(calls: Sequence[Callable[[Any, dict[str, Any]], None]]) -> Callable[[Any, dict[str, Any]], None]:
+    def call(value: Any, values: dict[str, Any]) -> None:
+        for each in calls:
+            each(value, values)
+
+    return call
 
 
 def _override(key: str, value: Override) -> Callable[[Tensor], Tensor]:
