@@ -1,12 +1,13 @@
 """The traced network: sites and what reads them, running with taps and overrides, forks."""
 
+import copy
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from netcaliper.errors import DataError, InputError
@@ -15,6 +16,7 @@ from netcaliper.trace.export import Exported
 from netcaliper.trace.groups import Group
 from netcaliper.trace.program import Program
 from netcaliper.trace.site import Site
+from netcaliper.trace.state import fitted
 
 Override = Tensor | Callable[[Tensor], Tensor]
 Tap = Callable[..., None]
@@ -40,6 +42,7 @@ class Graph:
         self,
         *,
         name: str,
+        model: nn.Module,
         exported: Exported,
         program: Program,
         sites: Sequence[Site],
@@ -50,6 +53,9 @@ class Graph:
     ) -> None:
         """Hold what the trace found (see ``trace.py``)."""
         self.name = name
+        self.model = model
+        """The traced module. What runs is the graph's own weights, which are the module's unless ``with_state`` set
+        others."""
         self.sites = tuple(sites)
         self.skipped = tuple(skipped)
         self.groups = tuple(groups)
@@ -90,6 +96,23 @@ class Graph:
         near = difflib.get_close_matches(name, self._site, n=1)
         hint = f"; did you mean `{near[0]}`?" if near else ""
         raise InputError(f"`site` {name!r} is not one of the {len(self.sites)} sites of {self.name}{hint}")
+
+    def with_state(self, state: Mapping[str, Tensor]) -> "Graph":
+        """Return the same traced structure over other weights, without exporting again; this graph stays as it is.
+
+        Args:
+            state: parameters and buffers by state-dict name, e.g. ``other.state_dict()``. Non-persistent buffers and
+                constants, which a state dict does not hold, may be given by the name of their attribute; otherwise they
+                stay. The tensors are not copied, except to the graph's device.
+
+        Raises:
+            InputError: a name is missing or unknown, a shape or dtype differs, a value is not finite, or weights that
+                the graph ties differ; the message names the first.
+        """
+        other = copy.copy(self)
+        other.program = self.program.over(fitted(self.program, state, self.device))
+        other.replay = {}
+        return other
 
     def run(
         self,

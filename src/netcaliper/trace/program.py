@@ -1,5 +1,6 @@
 """Running the graph: values are freed after their last reader, forks replay only what depends on a site."""
 
+import copy
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class Program:
         self.user_inputs: list[str] = []
         self.parameters: dict[str, str] = {}
         """Name in the state dict, by node name (parameters, buffers and constants)."""
+        self.stored = frozenset(exported.state_dict)
+        """Names of the state dict: parameters and persistent buffers, without constants."""
         self._fixed: Values = {}
         for spec in exported.graph_signature.input_specs:
             if spec.kind == InputKind.USER_INPUT:
@@ -92,6 +95,12 @@ class Program:
     def fixed(self, name: str) -> Any:
         """Return the live parameter, buffer or constant behind a placeholder, ``None`` for any other node."""
         return self._fixed.get(name)
+
+    def over(self, tensors: Mapping[str, Tensor]) -> "Program":
+        """Return the same steps over other tensors, by state-dict name; those that are not named stay."""
+        other = copy.copy(self)
+        other._fixed = {node: tensors.get(self.parameters[node], value) for node, value in self._fixed.items()}
+        return other
 
     def run(
         self,

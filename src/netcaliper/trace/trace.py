@@ -113,8 +113,8 @@ def _graph(model: nn.Module, exported: Exported, name: str, device: torch.device
     sites = [_site(site, rows_of_units[site.name], exported, group_of.get(site.name)) for site in found]
     program = Program(exported.program, {site.node: site.inputs for site in sites})
     return Graph(
-        name=name, exported=exported, program=program, sites=sites, skipped=sweep.skipped, groups=groups, device=device,
-        inputs_required=required,
+        name=name, model=model, exported=exported, program=program, sites=sites, skipped=sweep.skipped, groups=groups,
+        device=device, inputs_required=required,
     )  # fmt: skip
 
 
