@@ -1,6 +1,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 import netcaliper as nc
 from netcaliper.measure.protocol import Plan, Sight
 from netcaliper.measure.redundant import RedundantMeasure
+from netcaliper.stats.sampling import CALIBRATE
 
 
 def state_of(x, plan, measure, site, parts) -> Any:
@@ -46,3 +48,32 @@ def test_a_wide_site_keeps_no_folds_and_says_so():
     found = measure.finish(site, state_of(x, plan, measure, site, 3), plan)
     assert found.fields["redundant"].low is None
     assert found.fields["redundant"].over == "no interval: 520 units (folds are kept up to 512)"
+
+
+def test_neighbors_and_pairs_are_those_of_numpys_correlation():
+    x = torch.randn(160, 3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[:, :, 2] = 2 * x[:, :, 1] - 1  # a copy
+    x[:, :, 3] = x[:, :, 1] + 0.8 * x[:, :, 3]
+    x[:, :, 5] = -4.0  # constant
+    site, measure = site_of(7), RedundantMeasure()
+    calibrate = x[torch.from_numpy(Plan(160, 0).split == CALIBRATE)].reshape(-1, 7).numpy()
+    r = np.abs(np.corrcoef(np.delete(calibrate, 5, axis=1), rowvar=False))
+    counts = np.count_nonzero(r >= 0.5, axis=1) - 1
+    upper = r[np.triu_indices(6, 1)]
+    assert counts.tolist() == [0, 2, 2, 2, 0, 0]
+    for plan, constant in ((Plan(160, 0), 0), (Plan(160, 0, "paper"), -1)):
+        found = measure.finish(site, state_of(x, plan, measure, site, 4), plan)
+        assert found.arrays["neighbors"].tolist() == np.insert(counts, 5, constant).tolist()
+        assert found.fields["correlated_neighbors"] == pytest.approx((counts.sum() + constant) / 7)
+        assert found.fields["mean_correlation"] == pytest.approx(upper[upper < 0.99999].mean(), rel=1e-10)
+        assert found.arrays["correlation_pairs"].sum() == 14, "15 pairs of live units, one of them copies"
+        assert found.arrays["correlation_pairs"].shape == (20,)
+
+
+def test_too_few_rows_tell_nothing_about_correlation():
+    x = torch.randn(24, 1, 40, generator=torch.Generator().manual_seed(0))
+    plan, measure, site = Plan(24, 0), RedundantMeasure(), site_of(40)
+    found = measure.finish(site, state_of(x, plan, measure, site, 1), plan)
+    assert "too few rows" in (found.reason or "")
+    assert "correlated_neighbors" not in found.fields
+    assert "neighbors" not in found.arrays

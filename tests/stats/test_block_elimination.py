@@ -97,6 +97,28 @@ def test_tau_is_monotone_and_its_sets_are_nested(seed):
         assert more[: len(less)] == less
 
 
+@given(st.integers(0, 9999))
+@settings(max_examples=10)
+def test_a_path_that_goes_on_is_that_of_the_larger_tau(seed):
+    readers, raw = problem(seed, 8, (4, 1))
+    stage = np.random.default_rng(seed).integers(0, 2, 8)
+    for stages in (None, stage):
+        short, on = eliminate_blocks(readers, 8, 0.05, stages), eliminate_blocks(readers, 8, 0.05, stages, 0.5)
+        assert on.order.tolist() == short.order.tolist()
+        assert np.array_equal(on.final, short.final)
+        assert len(short.later) == 0
+        expected, path = greedy(raw, 8, 0.05, stages)
+        while True:  # beyond tau all stages are one
+            rest = [j for j in range(8) if j not in expected]
+            tried = [(max(unexplained(x, w, o, {*expected, j}, intercept=f) for x, w, o, f in raw), -j) for j in rest]
+            if not tried or min(tried)[0] > 0.5:
+                break
+            expected.append(-min(tried)[1])
+            path = np.vstack([path, [[unexplained(x, w, o, set(expected), intercept=f) for x, w, o, f in raw]]])
+        assert [*on.order, *on.later] == expected
+        assert np.allclose(on.later_unexplained, path[len(on.order) :], atol=1e-9)
+
+
 @given(st.integers(0, 9999), st.sampled_from([1, 4]))
 @settings(max_examples=20)
 def test_copies_combinations_and_silent_units_go_first_at_no_cost(seed, size):
@@ -184,13 +206,18 @@ def test_a_small_difference_that_matters_is_not_rounding():
 
 
 def test_refit_leaves_what_the_rows_say():
+    rng = np.random.default_rng(0)
     ((rows, weight, owner, intercept),) = problem(11, 8, (4,))[1]
     one = reader(rows, weight, owner, intercept=intercept)
     removed = np.isin(np.arange(8), [1, 4, 6])
-    fitted, share = refit(one, removed)
+    ((fitted, share),) = refit([one], removed)
     assert share == pytest.approx(unexplained(rows, weight, owner, {1, 4, 6}, intercept=intercept), abs=1e-9)
     assert (fitted[:, np.isin(owner, [1, 4, 6])] == 0).all()
-    same, nothing = refit(one, np.zeros(8, dtype=bool))
+    other = Reader(one.moment, rng.normal(size=(2, 32)), one.unit_of_column, 1.0, one.rows)
+    both = refit([one, other], removed)  # readers of one input share the work
+    assert np.allclose(both[0][0], fitted, atol=1e-12)
+    assert np.allclose(both[1][0], refit([other], removed)[0][0], atol=1e-12)
+    ((same, nothing),) = refit([one], np.zeros(8, dtype=bool))
     assert nothing == 0
     assert np.array_equal(same, weight)
 
@@ -215,6 +242,8 @@ def test_bad_input_is_named():
     good = reader(rng.normal(size=(90, 9)), np.ones((1, 9)), np.arange(9))
     with pytest.raises(InputError, match=r"`tau` must lie in \[0, 1\), got 1.5"):
         eliminate_blocks([good], 9, 1.5)
+    with pytest.raises(InputError, match=r"`reach` must lie in \[`tau`, 1\), got 0.005 and a tau of 0.01"):
+        eliminate_blocks([good], 9, reach=0.005)
     with pytest.raises(InputError, match="`readers` must hold at least one"):
         eliminate_blocks([], 9)
     with pytest.raises(InputError, match="`units` must exceed every unit of `reader`, got 5 and 8"):
@@ -234,14 +263,21 @@ def test_scores_led_forward_in_float32_take_the_same_steps(monkeypatch):
 
 def test_a_path_that_promises_too_much_is_taken_back(monkeypatch):
     readers, raw = problem(2, 12, (4,))
-    honest = _System._downdate
-    monkeypatch.setattr(_System, "_downdate", lambda self, slot: honest(self, slot) / 3)
-    found = eliminate_blocks(readers, 12, 0.1)
+    downdate, scores = _System._downdate, _System.scores
+    monkeypatch.setattr(_System, "_downdate", lambda self, slot: downdate(self, slot) / 3)
+    monkeypatch.setattr(_System, "scores", lambda self: scores(self) / 3)
+    found = eliminate_blocks(readers, 12, 0.1, reach=0.5)
     rows, weight, owner, intercept = raw[0]
-    assert found.unexplained[-1, 0] < 0.07
+
+    def measured(gone):
+        return unexplained(rows, weight, owner, set(gone), intercept=intercept)
+
     assert 0 < len(found.order) == 12 - len(found.kept)
     assert found.final[0] <= 0.1
-    assert found.final[0] == pytest.approx(unexplained(rows, weight, owner, set(found.order), intercept=intercept))
+    assert found.final[0] == pytest.approx(measured(found.order))
+    # what was taken back goes next, at what it does cost
+    assert found.later_unexplained[0, 0] > 0.1
+    assert found.later_unexplained[0, 0] == pytest.approx(measured([*found.order, found.later[0]]))
 
 
 def test_at_no_tolerance_only_what_is_exact_goes():

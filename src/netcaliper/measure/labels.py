@@ -1,11 +1,12 @@
 """Labels that come with the data.
 
-No static measure reads them, but labels that cannot be right show that data and model do not match.
+Class selectivity reads them; and labels that cannot be right show that data and model do not match.
 """
 
 from typing import Any
 
 import torch
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from netcaliper.errors import DataError
@@ -13,6 +14,14 @@ from netcaliper.trace.batches import Batch
 
 IGNORED = -100
 """The label that torch's cross-entropy leaves out."""
+
+
+def class_labels(batch: Batch) -> Int[Tensor, " examples"] | None:
+    """Return the labels if there is one integer class an example, else ``None``."""
+    labels = batch.labels
+    if not isinstance(labels, Tensor) or not _whole(labels) or labels.shape != (batch.size,):
+        return None
+    return labels.to(torch.int64)
 
 
 def check_labels(batch: Batch, output: Any) -> None:
@@ -31,8 +40,7 @@ def check_labels(batch: Batch, output: Any) -> None:
     labels = batch.labels
     if not isinstance(labels, Tensor) or not isinstance(output, Tensor):
         return
-    whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype is torch.bool)
-    if not whole or labels.shape != (batch.size,) or output.dim() != 2 or output.shape[1] < 2:
+    if not _whole(labels) or labels.shape != (batch.size,) or output.dim() != 2 or output.shape[1] < 2:
         return
     classes = output.shape[1]
     wrong = ((labels < 0) & (labels != IGNORED)) | (labels >= classes)
@@ -43,3 +51,7 @@ def check_labels(batch: Batch, output: Any) -> None:
             f"{int(labels[first])} in example {int(batch.indices[first])}; renumber the labels, give the data that the "
             "model was trained on, or leave labels out."
         )
+
+
+def _whole(labels: Shaped[Tensor, "..."]) -> bool:
+    return not (labels.is_floating_point() or labels.is_complex() or labels.dtype is torch.bool)

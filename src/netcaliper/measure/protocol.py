@@ -118,12 +118,14 @@ class Sight:
         inputs: its pre-activations, as many as the site has.
         index: index of every example in the data (on the host).
         fold: fold of every example (on the device).
+        labels: class of every example, ``None`` if the data have no such labels.
     """
 
     value: Float[Tensor, "examples positions units"]
     inputs: tuple[Tensor, ...]
     index: Int[np.ndarray, " examples"]
     fold: Int[Tensor, " examples"]
+    labels: Int[Tensor, " examples"] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Redundant: how many units does a layer not need, since the others already say the same?
 
 Spectra of covariance and correlation (the paper's share and a scale-free one), R2 of every unit on the others, affine
-duplicates and the consistent removable set. Fitted on calibrate rows; a removal counts only if it holds on select rows.
+duplicates, the consistent removable set, and how correlated pairs of units are. Fitted on calibrate rows; a removal
+counts only if it holds on select rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from jaxtyping import Bool, Float64, Int
 
 from netcaliper.measure.protocol import JACKKNIFE, ROWS_PER_UNIT, Findings, Plan, Sight, too_few_folds
 from netcaliper.reading.schema import Share
+from netcaliper.stats.correlated import correlated
 from netcaliper.stats.covariance import Covariance, Moments
 from netcaliper.stats.duplicates import EXACT, duplicate_of
 from netcaliper.stats.elimination import TOLERANCES, eliminate, reconstruct, unexplained_share
@@ -46,6 +48,13 @@ class RedundantMeasure:
         if plan.mode == "paper" or reason is None:
             rule = _PAPER if plan.mode == "paper" else _COVARIANCE
             fields["redundant"], left_out["redundant"] = _share(state, rule, calibrate, without)
+            alike = correlated(calibrate.correlation)
+            # the paper's code counts all units and takes off one for the unit itself, which a constant one lacks
+            arrays["neighbors"] = np.full(site.units, -1 if plan.mode == "paper" else 0)
+            arrays["neighbors"][calibrate.live] = alike.neighbors
+            arrays["correlation_pairs"] = alike.pairs
+            fields["correlated_neighbors"] = float(arrays["neighbors"].mean())
+            fields["mean_correlation"] = alike.mean
         if reason is not None:
             return Findings(fields, arrays, left_out=left_out, reason=reason)
         fields["redundant_correlation"], _ = _share(state, _CORRELATION, calibrate, without)
