@@ -5,12 +5,13 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST_FLAGS ?=
 
-.PHONY: help venv demo test bench picture lint format clean
+.PHONY: help venv demo test bench study picture lint format clean
 
 help:
 	@echo "make demo    train a deliberately wide CNN on digits, read it, write out/demo/report.html"
 	@echo "make test    run every test"
 	@echo "make bench   what results/ says, measured again (a quarter of an hour)"
+	@echo "make study   train and read the networks of the studies in results/ (hours; needs CIFAR-10, see results/README.md)"
 	@echo "make lint    ruff, pyright and the floors (import-linter)"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make venv    only install (PYTHON=python3.12 picks another interpreter, 3.11 or later)"
@@ -34,6 +35,13 @@ bench: $(STAMP)
 	for name in planted_truth provenance in_place static_cost; do \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
+
+# What results/ says of trained networks, made again: synthetic data, then CIFAR-10 (DATA names its folder).
+DATA ?= ../shared/data/cifar10
+study: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/synthetic_mlps.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cifar_train.py --data $(DATA)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cifar_widths.py --data $(DATA)
 
 # The picture of the README, from the demo's reading.
 picture: demo

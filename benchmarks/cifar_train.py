@@ -44,7 +44,16 @@ def main() -> None:
         folder = given.out / name
         if folder.exists():
             continue
-        command = [sys.executable, "-m", "netcaliper", "train", model, "--data", f"cifar10:{given.data}(standardize='image')", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "netcaliper",
+            "train",
+            model,
+            "--data",
+            f"cifar10:{given.data}(standardize='image')",
+            *options,
+        ]
         if folder.with_name(f"{name}.training").exists():
             command.append("--resume")
         subprocess.run([*command, "-o", str(folder)], check=True)

@@ -55,7 +55,7 @@ class SiteCheck:
 def check(network: Planted, seed: int = 0) -> list[SiteCheck]:
     """Measure a network and judge every site by the oracle."""
     size = len(network.data)
-    reading = measure(network.graph, network.data.split(64), seed=seed)
+    reading = measure(network.graph, network.data.split(64), seed=seed, only=("unit_states", "redundant"), twin=False)
     split = splits(np.arange(size), seed)
     values = _captured(network)
     checks = []

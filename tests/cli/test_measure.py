@@ -35,7 +35,8 @@ def test_the_folder_holds_the_reading_of_the_library_call(kept):
 def test_cost_first_then_table_then_where(kept):
     folder, result = kept
     assert result.exit_code == 0
-    assert result.stderr.startswith("cost: reading ")
+    assert result.stderr.startswith("cost: ")
+    assert "forward passes of the data" in result.stderr
     assert len(result.stderr.splitlines()) == 1  # no bar without a terminal
     assert "act#2" in result.stdout
     assert f"page:    {folder / 'report.html'}" in result.stdout

@@ -1,4 +1,4 @@
-"""Crops are windows of the padded image, flips mirror it, each image by itself."""
+"""Crops are windows of the padded image, flips mirror it, light changes it affinely, each image by itself."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def windows(image, mode, *, flip):
     return found + ([window.flip(2) for window in found] if flip else [])
 
 
-@pytest.mark.parametrize("how", AUGMENTATIONS[1:])
+@pytest.mark.parametrize("how", [how for how in AUGMENTATIONS if how not in ("none", "crop28_flip_light")])
 def test_every_result_is_one_of_the_possible_ones(how):
     images = torch.randn(40, 2, 6, 5)
     with seeded(0):
@@ -47,6 +47,43 @@ def test_all_places_and_sides_are_drawn_alike():
     assert abs(mirrored.float().mean() - 0.5) < 0.03
 
 
+def relit(window, changed):
+    """Return brightness and contrast that turn a window into what came of it, ``None`` if none do (float64)."""
+    x, y = window.double(), changed.double()
+    mean = x.mean((1, 2), keepdim=True)
+    flat = x - mean
+    contrast = (flat * (y - y.mean((1, 2), keepdim=True))).sum() / flat.square().sum()
+    brightness = (y.mean((1, 2)) - mean.flatten()).mean()
+    exact = torch.allclose(mean + brightness + contrast * flat, y, rtol=0, atol=1e-5)
+    return (float(brightness), float(contrast)) if exact else None
+
+
+def test_the_augmentation_of_frivolous_units():
+    """Every result is one of the 3 x 4 x 2 windows, with one brightness and one contrast for all its channels."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(300, 3, 30, 31, generator=generator)
+    with seeded(2):
+        result = augmented(images, "crop28_flip_light")
+    assert result.shape == (300, 3, 28, 28)
+    places, lights = [], []
+    for image, changed in zip(images, result, strict=True):
+        found = [image[:, i : i + 28, j : j + 28] for i in range(3) for j in range(4)]
+        found += [window.flip(2) for window in found]
+        light = [(n, relit(window, changed)) for n, window in enumerate(found)]
+        (place, drawn), *others = [(n, values) for n, values in light if values is not None]
+        assert not others
+        places.append(place)
+        lights.append(drawn)
+    assert set(places) == set(range(24))
+    for values, low, high in zip(torch.tensor(lights).T, (-63 / 255, 0.2), (63 / 255, 1.8), strict=True):
+        unit = (values - low) / (high - low)  # uniform on [0, 1]
+        assert unit.min() > -1e-4
+        assert unit.max() < 1 + 1e-4
+        steps = (torch.arange(300) + 0.5) / 300
+        assert (unit.sort().values - steps).abs().max() < 1.63 / 300**0.5  # Kolmogorov and Smirnov, 1 %
+    assert abs(torch.corrcoef(torch.tensor(lights).T)[0, 1]) < 0.2
+
+
 def test_none_is_the_same_tensor_and_draws_nothing():
     images = torch.randn(3, 1, 4, 4)
     state = torch.get_rng_state()
@@ -59,3 +96,11 @@ def test_what_is_no_image():
         augmented(torch.zeros(3, 4), "flip")
     with pytest.raises(InputError, match="mirrors 4 pixels, the images have 4 x 9; use 'crop_flip'"):
         augmented(torch.zeros(3, 1, 4, 9), "crop_flip_reflect")
+    with pytest.raises(InputError, match="cuts windows of 28 x 28 pixels, the images have 27 x 40; use 'crop_flip'"):
+        augmented(torch.zeros(3, 1, 27, 40), "crop28_flip_light")
+    with pytest.raises(
+        InputError, match=r"pixels in \[0, 1\], these images hold torch.float32 from 0 to 255; give pixels"
+    ):
+        augmented(255 * torch.eye(32).view(1, 1, 32, 32), "crop28_flip_light")
+    with pytest.raises(InputError, match="these images hold torch.uint8 from 0 to 1"):
+        augmented(torch.ones(1, 1, 32, 32, dtype=torch.uint8).tril(), "crop28_flip_light")

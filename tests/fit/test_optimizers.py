@@ -7,14 +7,16 @@ from torch import nn
 from netcaliper.fit.optimizers import OPTIMIZERS, make_optimizer
 
 NAMES = {
-    "all": {"0.weight", "0.bias", "1.weight", "1.bias", "3.weight", "3.bias"},
-    "weights": {"0.weight", "3.weight"},
-    "linear": {"3.weight"},
+    "all": {"0.weight", "0.bias", "1.weight", "1.bias", "3.weight", "3.bias", "5.weight", "5.bias"},
+    "weights": {"0.weight", "3.weight", "5.weight"},
+    "linear": {"3.weight", "5.weight"},
+    "hidden_linear": {"3.weight"},
 }
 
 
 def network():
-    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 3))
+    head = nn.Linear(3, 2)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 3), nn.ReLU(), head)
 
 
 @pytest.mark.parametrize("decayed", NAMES)

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
+from netcaliper.fit.epoch import Step
 from netcaliper.fit.progress import training_bar
-from netcaliper.fit.train import Step
 
 
 def drawn(*, terminal):

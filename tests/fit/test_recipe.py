@@ -12,6 +12,9 @@ from netcaliper.fit.recipe import Recipe, scaled_together
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
         ({"learning_rate": -1.0}, "`learning_rate` must be a positive number, got -1"),
         ({"momentum": 1.0}, "`momentum` must be at least 0 and below 1, got 1"),
+        ({"warmup": -1}, "`warmup` must be from 0 to `epochs` = 1, got -1"),
+        ({"warmup": 2}, "`warmup` must be from 0 to `epochs` = 1, got 2"),
+        ({"patience": 0}, "`patience` must be at least 1 epoch, got 0; leave it out to train on"),
         ({"weight_decay": float("nan")}, "`weight_decay` must be 0 or a positive number, got nan"),
     ],
 )

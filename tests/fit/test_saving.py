@@ -97,6 +97,49 @@ def test_a_loader_that_shuffles_by_itself(tmp_path):
     assert same(model, whole)
 
 
+WATCHED: dict[str, Any] = {
+    **SETTINGS,
+    "epochs": 12,
+    "optimizer": "sgd",
+    "learning_rate": 0.2,
+    "warmup": 2,
+    "patience": 3,
+    "watch": digits("test", options=Options(examples=60)),
+}
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize(("at", "precision"), [((3, 2), "float32"), ((7, 1), "float32"), ((8, 4), "bf16")])
+def test_early_stopping_and_warm_up(tmp_path, at, every, precision):
+    """The best weights so far are part of the state: the interrupted run finds them in its own file alone."""
+    settings = WATCHED | {"precision": precision}
+    whole = network()
+    expected = fit(whole, data(), **settings)
+    ran = len(expected.watched)
+    assert at[0] <= ran < 12  # it stops early, after the interruption
+    assert expected.kept_epoch == ran - 3
+    for batches in (None, 3):
+        model, record, _ = interrupted(tmp_path / str(batches), settings, at, every=every, every_batches=batches)
+        assert record == expected
+        assert same(model, whole)
+
+
+def test_a_training_that_stopped_early_stays_stopped(tmp_path):
+    whole, again, steps = network(), network(), []
+    expected = fit(whole, data(), **WATCHED, saving=Saving(tmp_path, every=100))
+    record = fit(again, data(), **WATCHED, saving=Saving(tmp_path, resume=True), progress=steps.append)
+    assert steps == []
+    assert record == expected
+    assert same(again, whole)
+
+
+def test_best_weights_that_are_missing(tmp_path):
+    fit(network(), data(), **WATCHED, saving=Saving(tmp_path))
+    edited(tmp_path, lambda r, t: t.pop("best/0.head.bias"))
+    with pytest.raises(CorruptReading, match="'0.head.bias' has shape None in the file"):
+        fit(network(), data(), **WATCHED, saving=Saving(tmp_path, resume=True))
+
+
 def test_saving_changes_nothing_and_a_finished_training_stays_finished(tmp_path):
     plain, saved = network(), network()
     expected = fit(plain, data(), **SETTINGS)
@@ -122,10 +165,11 @@ def position(folder):
 
 def test_intervals(tmp_path):
     saving = Saving(tmp_path, every=2, every_batches=5)
-    due = [(e, b) for e in range(1, 6) for b in range(12) if saving.due(Position(e, b), 4)]
+    due = [(e, b) for e in range(1, 6) for b in range(12) if saving.due(Position(e, b))]
     within = [(e, b) for e in range(1, 6) for b in (5, 10)]
     assert due == sorted([*within, (3, 0), (5, 0)])
-    assert Saving(tmp_path, every=3).due(Position(5, 0), 4)  # the last one, always
+    assert not Saving(tmp_path, every=3).due(Position(5, 0))
+    assert Saving(tmp_path, every=3).due(Position(5, 0), last=True)
     with pytest.raises(InputError, match="must be at least 1, got 0 and None"):
         Saving(tmp_path, every=0)
 
@@ -177,11 +221,13 @@ def edited(folder, change):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda r, t: r.update(schema_version=9), NewerSchema, "reads up to 1"),
+        (lambda r, t: r.update(schema_version=9), NewerSchema, "reads up to 2"),
+        (lambda r, t: r.update(schema_version=1), ReadingError, "an earlier netcaliper, and this one cannot go on"),
         (lambda r, t: r.pop("schema_version"), CorruptReading, "names no `schema_version`"),
         (lambda r, t: r.pop("recipe"), CorruptReading, "has no `recipe`"),
         (lambda r, t: t.pop("random/now/cpu"), CorruptReading, "is damaged: KeyError"),
         (lambda r, t: r["position"].update(wrong=1), CorruptReading, "is damaged: TypeError"),
+        (lambda r, t: r.update(position=3), CorruptReading, "is damaged: TypeError"),
         (lambda r, t: t.pop("model/0.head.bias"), CorruptReading, "'0.head.bias' has shape None in the file"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netcaliper.fit.schedule import SCHEDULES, rate_factor
+from netcaliper.fit.schedule import SCHEDULES, rate_factor, warmup_factor
 
 
 @given(epochs=st.integers(1, 200))
@@ -30,3 +30,9 @@ def test_exponential_and_cosine():
     assert rate_factor("cosine", 51, 100) == pytest.approx(0.5)
     assert rate_factor("cosine", 101, 100) == pytest.approx(0.0)
     assert rate_factor("constant", 99, 100) == 1.0
+
+
+def test_a_warm_up_rises_by_equal_steps_to_one():
+    factors = [warmup_factor(2, update, 4) for update in range(1, 11)]
+    assert factors == [n / 8 for n in range(1, 9)] + [1.0, 1.0]
+    assert warmup_factor(0, 1, 4) == 1.0

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from netcaliper.errors import DataError, InputError
-from netcaliper.fit.train import Step, accuracy, fit
+from netcaliper.fit.epoch import Step
+from netcaliper.fit.train import Training, accuracy, fit
 from netcaliper.zoo.batches import Batches
 from netcaliper.zoo.data import digits
 from netcaliper.zoo.models import build
@@ -139,6 +140,93 @@ def test_record_is_plain_data():
 def test_bad_arguments(arguments, message):
     with pytest.raises(InputError, match=message):
         fit(build("mlp", {}), digits(), **arguments)
+
+
+def noisy(part):
+    """Training examples, a quarter of them labelled wrong, and right ones to watch."""
+    x, y = blobs(90, seed=part)
+    x = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(9 + part))
+    return Batches(x, torch.where(torch.arange(90) % 4 == 0, (y + 1) % 3, y) if part == 0 else y, batch_size=30)
+
+
+def test_the_best_weights_are_kept_and_the_training_stops():
+    """What is watched is the accuracy of the weights after each epoch; those of the first best epoch are kept."""
+
+    def trained(epochs, **more):
+        model = nn.Sequential(build("mlp", {"inputs": 4, "widths": [16], "classes": 3}, seed=2), nn.BatchNorm1d(3))
+        return model, fit(model, noisy(0), epochs=epochs, learning_rate=0.02, seed=1, **more)
+
+    watch = noisy(1)
+    model, record = trained(60, patience=3, watch=watch)
+    ran = len(record.watched)
+    assert 3 < ran < 60
+    assert record.watched == tuple(accuracy(trained(n)[0], watch) for n in range(1, ran + 1))
+    best = max(record.watched)
+    assert record.kept_epoch == record.watched.index(best) + 1
+    assert ran == record.kept_epoch + 3 or best == 1.0
+    assert len(record.loss) == len(record.accuracy) == ran
+    expected, unwatched = trained(record.kept_epoch)
+    assert equal(model, expected)  # the buffers of BatchNorm too
+    assert unwatched.loss == record.loss[: record.kept_epoch]
+    assert (unwatched.watched, unwatched.kept_epoch) == ((), record.kept_epoch)
+
+
+def test_the_last_weights_are_not_always_the_best():
+    """The test above would pass with the last weights if they were the best."""
+    model = build("mlp", {"inputs": 4, "widths": [16], "classes": 3}, seed=2)
+    record = fit(model, noisy(0), epochs=12, learning_rate=0.3, patience=5, watch=noisy(1))
+    assert record.kept_epoch < len(record.watched)
+    assert accuracy(model, noisy(1)) == max(record.watched) > record.watched[-1]
+
+
+def test_without_other_examples_the_training_examples_are_watched():
+    """Random labels are learned by heart: it ends when all are."""
+    x, y = torch.randn(24, 6, generator=torch.Generator().manual_seed(3)), torch.arange(24) % 3
+    data = Batches(x, y, batch_size=8)
+    model = build("mlp", {"inputs": 6, "widths": [64], "classes": 3})
+    record = fit(model, data, epochs=500, learning_rate=0.01, patience=100)
+    assert record.watched[-1] == accuracy(model, data) == 1.0
+    assert record.kept_epoch == len(record.watched) < 500
+    assert max(record.watched[:-1]) < 1.0
+
+
+def test_watching_does_not_change_the_training():
+    """Not even if the watched data draw from torch's random state, or the callback does."""
+
+    class Noise:
+        def __iter__(self):
+            yield torch.randn(9, 4), torch.arange(9) % 3
+
+    def trained(**more):
+        model = nn.Sequential(build("mlp", {"inputs": 4, "widths": [8], "classes": 3}), nn.Dropout(0.5))
+        loader = torch.utils.data.DataLoader(noisy(0).dataset, batch_size=16, shuffle=True)
+        return fit(model, loader, epochs=4, seed=5, **more)
+
+    plain = trained()
+    watched = trained(patience=4, watch=Noise(), after_epoch=lambda _: torch.randn(7))
+    assert watched.loss == plain.loss
+
+
+def test_after_every_epoch_the_callback_sees_its_weights():
+    seen: list[tuple[Training, float]] = []
+    model = build("mlp", {"inputs": 4, "widths": [8], "classes": 3})
+    watch = noisy(1)
+    record = fit(
+        model,
+        noisy(0),
+        epochs=5,
+        patience=5,
+        watch=watch,
+        after_epoch=lambda so_far: seen.append((so_far, accuracy(model, watch))),
+    )
+    assert [so_far.kept_epoch for so_far, _ in seen] == [1, 2, 3, 4, 5]
+    assert [so_far.loss for so_far, _ in seen] == [record.loss[:n] for n in range(1, 6)]
+    assert tuple(score for _, score in seen) == record.watched
+
+
+def test_watched_data_need_patience():
+    with pytest.raises(InputError, match="`watch` is read for `patience` alone"):
+        fit(build("mlp", {}), digits(), epochs=1, watch=digits())
 
 
 def test_a_model_without_parameters_or_logits_is_refused():

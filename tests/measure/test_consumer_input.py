@@ -105,7 +105,7 @@ def test_the_consumer_with_another_weight_and_bias(name):
     graph, _, ((_, source),) = consumers_of(nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), conv), example)
     _, x, y = everything(graph, source, example)
     shift = np.arange(5.0)
-    out = source.replaced(graph, x, 2 * source.weight, shift)
+    out = source.replaced(graph, x, source.as_stored(2 * source.weight), shift)
     bias = 0 if conv.bias is None else conv.bias.detach()[:, None, None]
     assert torch.allclose(out, 2 * (y - bias) + bias + torch.from_numpy(shift)[:, None, None], atol=1e-12)
 

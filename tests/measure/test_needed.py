@@ -1,5 +1,6 @@
 """Needed, on networks of which the rows can be unfolded by hand."""
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from netcaliper.errors import DataError, InputError
 from netcaliper.measure import needed as asked
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.protocol import Plan
+from netcaliper.measure.replacement import run_replaced
 from netcaliper.stats.sampling import CALIBRATE, VERIFY
+from netcaliper.trace.batches import batches as to_batches
 from networks import FAMILIES, build
 
 
@@ -129,8 +132,8 @@ def test_several_consumers_and_columns_of_other_sites():
     assert set(answers[0].final) == {"head", "gate"}
     order, _ = greedy([(both, head, np.append([-1] * 12, np.arange(4)), True)], 4, 0.1)
     assert answers[1].order.tolist() == order
-    assert found is not None
-    assert found.units_removed == sum(len(answer.order) for answer in answers) > 0
+    assert found.value < 1
+    assert sum(len(answer.order) for answer in answers) > 0
 
 
 def test_the_agreement_is_that_of_the_network_with_the_new_weights():
@@ -148,7 +151,7 @@ def test_the_agreement_is_that_of_the_network_with_the_new_weights():
     answers, found = needed(graph, batches, tau=0.1, verify=True)
     assert all(len(answer.order) for answer in answers)
     plan = Plan(800, 0)
-    states = NeededStates(graph, graph.sites, plan, None)
+    states = NeededStates(graph, graph.sites, plan)
     for number, batch in enumerate(batches):
         index = np.arange(100) + 100 * number
         part = plan.split[index] == CALIBRATE
@@ -156,18 +159,75 @@ def test_the_agreement_is_that_of_the_network_with_the_new_weights():
     x = torch.cat(batches)[torch.from_numpy(plan.split == VERIFY)]
     with torch.no_grad():
         before = model(x)
-        for source, weight, shift in states.replacements(answers).values():
-            layer = model[2] if source.kernel else model[5]
-            layer.weight.data = torch.from_numpy(weight).reshape(layer.weight.shape)
-            layer.bias.data += torch.from_numpy(shift)
-            assert (shift == 0).all() == bool(source.kernel)
+        for new in states.refitted({answer.site: answer.removed() for answer in answers}).values():
+            layer = model[2] if new.source.kernel else model[5]
+            layer.weight.data = new.stored
+            layer.bias.data += torch.from_numpy(new.shift)
+            assert (new.shift == 0).all() == bool(new.source.kernel)
         for answer, layer in zip(answers, (model[2].weight.flatten(2), model[5].weight.reshape(4, 6, 36)), strict=True):
             assert (layer[:, answer.order] == 0).all()
         after = model(x)
-    same = int((before.argmax(1) == after.argmax(1)).sum())
-    assert (found.same, found.examples, found.value) == (same, len(x), same / len(x))
+    same = (before.argmax(1) == after.argmax(1)).double()
+    assert (found.task, found.examples, found.each.tolist()) == ("classification", len(x), same.tolist())
+    assert found.value == same.mean()
     assert found.low < found.value < 1
     assert found.max_abs_difference == pytest.approx(float((before - after).abs().max()), rel=1e-9)
+
+
+LAST: dict[str, Any] = {
+    "linear": ((6,), [nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 5)]),
+    "inside": ((2, 7, 7), [nn.Conv2d(2, 7, 3), nn.ReLU(), nn.Conv2d(7, 4, 3)]),
+    "zero padding, strided": ((2, 7, 7), [nn.Conv2d(2, 7, 3), nn.GELU(), nn.Conv2d(7, 4, 3, 2, 1)]),
+    "zero padding, dilated": ((2, 7, 7), [nn.Conv2d(2, 7, 3), nn.ReLU(), nn.Conv2d(7, 4, 3, 1, 2, 2, bias=False)]),
+    "zero padding apart": ((2, 6, 6), [nn.Conv2d(2, 7, 1), nn.ReLU(), nn.ZeroPad2d(1), nn.Conv2d(7, 4, 3)]),
+    "flattened": ((2, 4, 4), [nn.Conv2d(2, 7, 3), nn.ReLU(), nn.Flatten(), nn.Linear(28, 4)]),
+    "pooled": ((2, 8, 8), [nn.Conv2d(2, 7, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(7, 4, 2, bias=False)]),
+}
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_what_is_predicted_is_what_the_replaced_consumer_leaves_unexplained_of_its_output(name):
+    """Forward the network with the new weight: its output on all calibrate rows, against the old one."""
+    shape, layers = LAST[name]
+    torch.manual_seed(2)
+    model = nn.Sequential(*(deepcopy(layer) for layer in layers)).double().eval()
+    x = torch.cat(data(160, shape))
+    graph, plan = nc.trace(model, x[:3]), Plan(160, 0)
+    states = NeededStates(graph, graph.sites, plan, tau=0.3)
+    used = x[torch.from_numpy(plan.split == CALIBRATE)]
+    graph.run(x, taps=states.taps(np.arange(160)))
+    answer = states.judge(graph.sites[0])
+    (batch,) = to_batches([used])
+    with torch.no_grad():
+        before = model(used)
+        after = run_replaced(graph, batch, states.refitted({answer.site: answer.removed()}))
+    outputs = before.shape[1]
+    before, after = (y.movedim(1, -1).reshape(-1, outputs) for y in (before, after))
+    assert answer.rows == len(before)  # fewer than the cap: every position is read
+    measured = float(((after - before) ** 2).sum() / ((before - before.mean(0)) ** 2).sum())
+    assert answer.order is not None
+    assert len(answer.order) > 0
+    assert answer.final is not None
+    assert answer.unexplained is not None
+    ((consumer, final),) = answer.final.items()
+    assert final == pytest.approx(measured, abs=1e-9)
+    assert answer.unexplained[consumer][-1] == pytest.approx(measured, abs=1e-9)
+
+
+@settings(max_examples=4)
+@given(st.integers(0, 99), st.permutations(range(10)))
+def test_scale_and_order_of_the_units_do_not_matter(seed, order):
+    rng = np.random.default_rng(seed)
+    batches, model = data(seed=seed), mlp(seed)
+    ((before,), _) = needed(nc.trace(model, batches[0]), batches, tau=0.1)
+    scale, place = torch.from_numpy(10 ** rng.uniform(-3, 3, 10)), torch.tensor(order)
+    with torch.no_grad():  # unit j is now unit i where order[i] = j, with another scale
+        model[0].weight.data, model[0].bias.data = (model[0].weight.T * scale).T[place], (model[0].bias * scale)[place]
+        model[2].weight.data = (model[2].weight / scale)[:, place]
+    ((after,), _) = needed(nc.trace(model, batches[0]), batches, tau=0.1)
+    assert [order[unit] for unit in after.order] == before.order.tolist()
+    assert after.upper_bound == before.upper_bound
+    assert after.unexplained["2"] == pytest.approx(before.unexplained["2"], abs=1e-9)
 
 
 def test_units_that_cost_nothing_change_no_prediction():
@@ -188,12 +248,12 @@ def test_units_that_are_idle_go_first_so_that_none_is_absorbable_in_their_stead(
     batches, plan = data(), Plan(600, 0)
     graph = nc.trace(model, batches[0])
     for idle, expected in ((2, [2]), (5, [5])):
-        states = NeededStates(graph, graph.sites, plan)
+        states = NeededStates(graph, graph.sites, plan, tau=1e-9)
         x = torch.cat(batches)
         graph.run(x, taps=states.taps(np.arange(600)))
         stage = np.ones(8, dtype=np.int64)
         stage[idle] = 0
-        answer: Any = states.judge(graph.sites[0], stage, tau=1e-9)
+        answer: Any = states.judge(graph.sites[0], stage)
         assert answer.order.tolist() == expected
 
 
@@ -241,7 +301,7 @@ def test_sites_that_cannot_be_judged_say_why():
     assert "mixes them" in reasons["tanh"]
     assert reasons["sigmoid"] == "output reads its units before any weight does"
     assert all(answer.upper_bound is None for answer in answers)
-    assert (found.value, found.units_removed) == (1, 0)
+    assert found.value == 1
 
 
 def test_few_rows_and_many_columns_are_named_and_skipped():
@@ -275,16 +335,22 @@ def test_a_graph_of_one_batch_size_gives_the_same_answer():
     ((two,), second) = needed(nc.trace(mlp(), batches[0]), batches, tau=0.1, verify=True)
     assert one.order.tolist() == two.order.tolist()
     assert first.examples % 2  # the last batch is filled up
-    assert (first.same, first.examples) == (second.same, second.examples)
+    assert first.each.tolist() == second.each.tolist()
     assert first.max_abs_difference == pytest.approx(second.max_abs_difference)
 
 
-def test_a_network_without_classes_has_no_agreement():
+def test_a_regression_has_an_agreement_without_a_bound_and_an_unknown_output_a_reason():
     model: Any = nn.Sequential(*mlp()[:2], nn.Linear(10, 1)).double().eval()
     batches = data()
-    ((answer,), found) = needed(nc.trace(model, batches[0]), batches, verify=True)
+    ((answer,), found) = needed(nc.trace(model, batches[0]), batches, tau=0.1, verify=True)
+    assert len(answer.order) > 0
+    assert (found.task, found.low) == ("regression", None)
+    assert 0.8 < found.value < 1
+    ((answer,), found) = needed(
+        nc.trace(nn.Sequential(*mlp(), nn.Unflatten(1, (3, 1, 1))).eval(), batches[0]), batches, verify=True
+    )
     assert answer.upper_bound is not None
-    assert found is None
+    assert "is neither scores of classes" in found
 
 
 def test_bad_arguments_name_the_remedy():

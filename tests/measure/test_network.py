@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from netcaliper.measure.network import network_reading
+from netcaliper.measure.site_record import SiteAnswer
 from netcaliper.reading.schema import Share, SiteReading
 from netcaliper.trace.site import Site
 
@@ -25,14 +26,11 @@ def record(codes, share):
 
 
 def read(rows, verdicts, shares, left_out=None) -> Any:
-    return network_reading(
-        [site(ids) for ids in rows],
-        [record(codes, share) for codes, share in zip(verdicts, shares, strict=True)],
-        verdicts=[np.array(codes) for codes in verdicts],
-        left_out=left_out or [None] * len(rows),
-        parameters=7,
-        macs=9,
-    )
+    answers = [
+        SiteAnswer(record(codes, share), {"verdict": np.array(codes)}, {} if folds is None else {"redundant": folds})
+        for codes, share, folds in zip(verdicts, shares, left_out or [None] * len(rows), strict=True)
+    ]
+    return network_reading([site(ids) for ids in rows], answers, parameters=7, macs=9)
 
 
 def test_a_row_that_shows_at_two_sites_counts_once_and_is_needed_if_needed_anywhere():

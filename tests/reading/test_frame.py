@@ -5,6 +5,7 @@ import pytest
 
 import readings
 from netcaliper.reading.frame import COLUMNS
+from readings import there
 
 FIXED = [
     "site", "kind", "op", "units", "dead", "constant", "duplicate", "dependent", "absorbable", "needed", "prunable",
@@ -13,17 +14,51 @@ FIXED = [
 
 
 @pytest.mark.parametrize(
-    "reading", [readings.small(), readings.wide(16), readings.assemble(())], ids=["small", "wide", "none"]
+    "reading",
+    [readings.small(), readings.whole(), readings.wide(16), readings.assemble(())],
+    ids=["small", "whole", "wide", "none"],
 )
 def test_columns_and_types(reading):
     frame = reading.to_frame()
     assert list(frame.columns) == list(COLUMNS)
     assert list(frame.columns[:16]) == FIXED
     assert len(frame) == len(reading.sites)
-    for name in ("units", "dead", "needed", "always_on", "rows", "consumers"):
+    for name in ("units", "dead", "needed", "always_on", "rows", "consumers", "selective", "twin_needed", "twin_dead"):
         assert frame[name].dtype == pd.Int64Dtype()
-    for name in ("prunable", "redundant", "linear_zone"):
+    for name in ("prunable", "redundant", "linear_zone", "selectivity", "twin_prunable", "twin_correlated_neighbors"):
         assert frame[name].dtype == pd.Float64Dtype()
+
+
+def test_the_columns_of_the_twin_come_last():
+    first = next(place for place, name in enumerate(COLUMNS) if name.startswith("twin_"))
+    assert all(name.startswith("twin_") for name in COLUMNS[first:])
+    assert COLUMNS[first : first + 13] == tuple(
+        f"twin_{name}"
+        for name in (
+            "dead", "constant", "duplicate", "dependent", "absorbable", "needed", "prunable", "redundant",
+            "redundant_correlation", "always_on", "always_off", "linear_zone", "bending_share",
+        )
+    )  # fmt: skip
+    assert all(name.removeprefix("twin_") in COLUMNS[:first] for name in COLUMNS[first:])
+
+
+def test_the_twin_is_read_from_the_twin():
+    reading = readings.whole()
+    frame = reading.to_frame()
+    assert list(frame["twin_needed"]) == [site.needed for site in there(reading.twin).sites]
+    assert list(frame["twin_prunable"]) == [there(site.prunable).value for site in there(reading.twin).sites]
+    assert list(frame["prunable"]) == [there(site.prunable).value for site in reading.sites]
+    assert all(readings.whole(lopsided=True).to_frame()["twin_prunable"].isna())
+    without = readings.small().to_frame()
+    assert without.filter(like="twin_").isna().to_numpy().all()
+
+
+def test_the_secondary_measures_have_columns():
+    reading = readings.whole()
+    row = reading.to_frame().to_dict("records")[1]
+    assert (row["selectivity"], row["selective"]) == (0.32, 48)
+    assert (row["correlated_neighbors"], row["mean_correlation"]) == (2.5, 0.12)
+    assert (row["absorbable"], row["unexplained"]) == (reading.sites[1].absorbable, 0.0094)
 
 
 def missing(value):

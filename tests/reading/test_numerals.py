@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netcaliper.reading.numerals import count, interval, percent, plural, units
+from netcaliper.reading.numerals import count, decimal, interval, percent, plural, points, sampled, span, units
 from netcaliper.reading.schema import Share
 
 
@@ -37,3 +37,12 @@ def test_counts_nouns_and_intervals():
     assert (units(1), units(1024), plural(2, "site")) == ("1 unit", "1,024 units", "2 sites")
     assert interval(Share(value=0.3, low=0.281, high=0.33)) == "28.1 to 33.0 %"
     assert interval(Share(value=0.3)) == interval(None) == "–"
+    assert span(0.281, 0.33) == "28.1 to 33.0 %"
+    assert span(None, 0.33) == "–"
+    assert sampled(Share(value=0.3, low=0.281, high=0.33, sample=4096)) == "28.1 to 33.0 %, n = 4,096"
+    assert sampled(Share(value=0.3, sample=7)) == "n = 7"
+
+
+def test_differences_have_their_sign_and_indices_two_decimals():
+    assert (points(0.041), points(-0.006), points(0.03, 0.052)) == ("+4.1", "-0.6", "+3.0 to +5.2")
+    assert (decimal(0.316), decimal(None), decimal(math.nan)) == ("0.32", "–", "–")

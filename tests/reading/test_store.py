@@ -13,6 +13,7 @@ import readings
 from netcaliper.errors import CorruptReading, InputError, NewerSchema
 from netcaliper.reading.schema import SCHEMA_VERSION
 from netcaliper.reading.store import ARRAYS, COST, RECORD, load, save
+from readings import there
 
 
 def edit(folder, change) -> None:
@@ -36,6 +37,40 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
     assert save(reading, tmp_path / "deep" / "out") == tmp_path / "deep" / "out"
     readings.assert_same(reading, load(tmp_path / "deep" / "out"))
     readings.assert_same(reading, load(str(tmp_path / "deep" / "out")))
+
+
+@pytest.mark.parametrize("reading", [readings.whole(), readings.whole(lopsided=True)], ids=["whole", "lopsided"])
+def test_the_twin_and_its_arrays_are_saved_too(tmp_path, reading):
+    back = load(save(reading, tmp_path / "out"))
+    readings.assert_same(reading, back)
+    assert there(back.array("network", "ablation_agreement")).shape == (8, 13)
+    twin = back.array("network", "ablation_agreement", twin=True)
+    assert (twin is None) == (there(reading.twin).network.prunable is None)
+
+
+NEW_IN_2 = {
+    "site": ("unexplained", "ablation", "correlated_neighbors", "mean_correlation", "selectivity", "selective"),
+    "network": ("ablation", "needed_at_97"),
+}
+
+
+def test_a_reading_of_version_1_still_opens(tmp_path):
+    reading = readings.small()
+    out = save(reading, tmp_path / "out")
+
+    def older(record):
+        record["schema_version"] = 1
+        del record["twin"]
+        for name in NEW_IN_2["network"]:
+            del record["network"][name]
+        for site in record["sites"]:
+            for name in (*NEW_IN_2["site"], "prunable"):
+                del site[name]
+
+    edit(out, older)
+    back = load(out)
+    assert back.schema_version == 1
+    readings.assert_same(reading.model_copy(update={"schema_version": 1}), back)
 
 
 @given(value=st.floats(width=64), count=st.integers(0, 2**60))
@@ -92,6 +127,7 @@ def test_one_changed_byte_of_the_arrays_is_noticed(tmp_path):
         (lambda r: r["sites"][0].update(surprise=1), "surprise"),
         (lambda r: r["sites"][0].update(needed=r["sites"][0]["needed"] + 1), "adds up to 65"),
         (lambda r: r["sites"][1].update(name=r["sites"][0]["name"]), "two sites"),
+        (lambda r: r["network"].update(needed_at_97={"target": 0.97, "by_site": {"array": 3}}), f"{RECORD}.*no site"),
         (lambda r: r.update(format="tarball"), "not a netcaliper reading"),
         (lambda r: r.update(schema_version="1"), "schema_version"),
         (lambda r: r.update(schema_version=True), "schema_version"),

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import readings
-from netcaliper.reading.numerals import interval, percent
-from netcaliper.reading.schema import Share
-from netcaliper.reading.verdicts import explain, headline, judged_share, network_verdict, removable, verdict
+from netcaliper.reading.verdicts import explain, judged_share, kept, prunable, removable, verdict
+from readings import there
 
 
 @pytest.mark.parametrize(
@@ -21,6 +20,10 @@ from netcaliper.reading.verdicts import explain, headline, judged_share, network
          "2 of 64 units are copies or combinations of others; 5 never active; 2 constant"),
         (readings.site("a", losses=(1, 0, 0, 0)), "1 of 64 units is never active"),
         (readings.site("a", units=1, losses=(0, 1, 0, 0)), "1 of 1 unit is constant"),
+        (readings.site("a", absorbable=12), "12 of 64 units are absorbable by the next layer"),
+        (readings.site("a", losses=(0, 0, 1, 0), absorbable=12),
+         "1 of 64 units is a copy of another; 12 absorbable by the next layer"),
+        (readings.site("a", absorbable=0), "every unit bends; none can go"),
         (readings.site("a"), "every unit bends; nothing exact to remove"),
         (readings.site("a", always=(64, 0)), "every unit is always on, a linear layer; nothing exact to remove"),
         (readings.site("a", always=(4, 0)), "4 of 64 units always on; nothing exact to remove"),
@@ -37,13 +40,14 @@ def test_verdict(site, words):
     assert verdict(site) == words
 
 
-@given(st.tuples(*[st.integers(0, 8)] * 4))
-def test_a_verdict_accounts_for_every_removable_unit(losses):
-    site = readings.site("a", units=32, losses=losses)
-    said = [int(word) for word in verdict(site).replace(";", "").split() if word.isdigit() and word != "32"]
-    assert sum(said) == sum(losses) or not any(losses)
-    assert removable(site) == sum(losses)
-    assert judged_share(site) == (32 - sum(losses)) / 32
+@given(st.tuples(*[st.integers(0, 8)] * 4), st.none() | st.integers(0, 8))
+def test_a_verdict_accounts_for_every_removable_unit(losses, absorbable):
+    site = readings.site("a", units=42, losses=losses, absorbable=absorbable)
+    gone = sum(losses) + (absorbable or 0)
+    said = [int(word) for word in verdict(site).replace(";", "").split() if word.isdigit() and word != "42"]
+    assert sum(said) == gone
+    assert removable(site) == gone
+    assert judged_share(site) == (42 - gone) / 42
 
 
 def test_dead_names_the_rate_that_the_examples_still_allow():
@@ -55,38 +59,94 @@ def test_units_that_failed_on_the_select_rows_are_told():
     assert any("failed on the select rows" in sentence for sentence in explain(readings.site("a", unconfirmed=2)))
 
 
-def test_headline_and_network_verdict():
-    reading = readings.small()
-    assert headline(reading) == "1,384 units on paper, 50 of them exactly removable (3.6 %)."
-    said = network_verdict(reading)
-    assert "on 1,198 examples" in said
-    assert "at most 1,334 of 1,384 units are needed: 6 never active, 2 constant, 11 copies, 31 combinations" in said
-    assert "Not judged: 1 site with 1,024 units." in said
-    assert "Not read: 2 parts" in said
+def test_absorbable_units_name_the_consumer_that_loses_most():
+    site = readings.site("a", absorbable=20, unexplained={"fc1": 0.0031, "fc2": 0.0097})
+    (said,) = [sentence for sentence in explain(site) if sentence.startswith("Absorbable")]
+    assert "20 units whose part each of the next layers can make up" in said
+    assert "(largest loss 0.97 %, at fc2)" in said
+    (none,) = [sentence for sentence in explain(readings.site("a", absorbable=0)) if "Absorbable" in sentence]
+    assert none.startswith("Absorbable: no unit; without one more, the next layer would lose more than 1 %")
+    assert not any("Absorbable" in sentence for sentence in explain(readings.site("a")))
 
 
-def test_headline_when_there_is_nothing_to_say():
-    assert headline(readings.assemble((readings.site("a"),))) == "64 units on paper, and nothing is exactly removable."
-    nothing = readings.assemble((readings.unjudged("a", "too few rows"),))
-    assert headline(nothing) == "64 units on paper; none of it could be judged."
-    assert "no site" in network_verdict(nothing)
+def test_what_was_left_open_at_a_judged_site_is_told():
+    site = readings.site("a", reason="consumer head is depthwise")
+    assert "Left open: consumer head is depthwise." in explain(site)
 
 
-def test_the_mix_is_left_out_where_groups_make_it_ambiguous():
-    stream = {"op": "add", "kind": "stream", "group": "stream 1", "losses": (4, 0, 0, 0)}
-    reading = readings.assemble((readings.site("a", **stream), readings.site("b", **stream)))
-    assert "60 of 64 units are needed." in network_verdict(reading)
+def test_a_site_that_was_not_judged_names_the_first_reason_only():
+    site = readings.unjudged("a", "too few rows (8 for 9 units): give more; more is better; no labels: none needed")
+    assert verdict(site) == "too few rows (8 for 9 units): give more; more is better: not judged"
+    assert any(sentence.endswith("no labels: none needed.") for sentence in explain(site))
+    assert not any("Left open" in sentence for sentence in explain(readings.unjudged("a", "too few rows")))
+
+
+def ablated(near=0.5, **more):
+    share, ablation, _ = readings.ablated(64, near, **more)
+    return share, ablation
+
+
+def test_prunable_has_its_count_and_both_intervals():
+    share, ablation = ablated()
+    said = prunable(share, ablation, 64)
+    assert said.startswith(
+        f"{100 * share.value:.1f} % ({100 * there(share.low):.1f} to {100 * there(share.high):.1f} % over 8 orders; "
+    )
+    assert "over 399 examples; 95 %), so" in said
+    assert f"so {ablation.count} of 64 units can be held at their mean, in random order, while 80 %" in said
+    assert "count as" not in said
+
+
+def test_orders_that_never_cross_are_told():
+    share, ablation = ablated(1.0)
+    assert share.value == 1.0
+    assert prunable(share, ablation, 64).endswith(
+        "; 8 of 8 permutations never fell below the threshold; they count as 1"
+    )
+
+
+def test_the_largest_of_few_orders_has_no_interval_over_them():
+    share, ablation = ablated(bootstrap_low=None, bootstrap_high=None, permutations=3)
+    plain = share.model_copy(update={"low": None, "high": None})
+    assert prunable(plain, ablation, 64).startswith(f"{100 * share.value:.1f} %, so ")
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
-    [(None, "–"), (float("nan"), "–"), (0.0, "0.0 %"), (1.0, "100.0 %"), (1e-9, "<0.1 %"),
-     (1 - 1e-9, ">99.9 %"), (0.306, "30.6 %")],
-)  # fmt: skip
-def test_percent_never_rounds_to_none_or_all(value, text):
-    assert percent(value) == text
+    ("more", "words"),
+    [
+        ({}, "80 % of the predictions stay the same"),
+        ({"task": "tokens"}, "80 % of the next-token predictions stay the same"),
+        ({"task": "regression", "threshold": 0.9}, "the relative error stays within 10 %"),
+    ],
+)
+def test_what_stays_depends_on_the_task(more, words):
+    assert kept(ablated(**more)[1]) == words
 
 
-def test_interval():
-    assert interval(Share(value=0.3, low=0.281, high=0.33)) == "28.1 to 33.0 %"
-    assert interval(Share(value=0.3)) == interval(None) == "–"
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"perturbation": "zero"}, "set to zero, in random order"),
+        ({"perturbation": "noise"}, "standard deviations (4"),
+        ({"order": "correlated"}, "held at their mean, the most correlated with a random one first"),
+    ],
+)
+def test_how_units_were_taken_away(more, words):
+    assert words in prunable(*ablated(**more), 64)
+
+
+def test_the_twin_stands_beside_and_is_labeled():
+    reading = readings.whole()
+    twin = there(reading.twin).sites[1]
+    (said,) = [sentence for sentence in explain(reading.sites[1], twin) if "win" in sentence]
+    assert said.startswith(f"Untrained twin: at most {twin.needed} of 64 units needed, prunable ")
+    (shuffled,) = [sentence for sentence in explain(reading.sites[1], twin, shuffled=True) if "win" in sentence]
+    assert shuffled.startswith("Twin with shuffled weights: ")
+    lopsided = readings.whole(lopsided=True)
+    assert any("prunable undefined" in s for s in explain(lopsided.sites[1], there(lopsided.twin).sites[1]))
+
+
+def test_secondary_measures():
+    said = explain(readings.whole().sites[1])
+    assert "Class selectivity 0.32 (0.30 to 0.34) on average; 48 of 64 units prefer a class." in said
+    assert "A unit has 2.5 others with |r| of at least 0.5 on average; mean |r| 0.12." in said

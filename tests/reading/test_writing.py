@@ -17,10 +17,11 @@ from netcaliper.reading.store import load
 from netcaliper.reading.writing import ARRAYS, COST, RECORD, save
 
 
-def test_two_readings_that_differ_only_in_cost_are_equal_bytes(tmp_path):
-    a = readings.small()
+@pytest.mark.parametrize("make", [readings.small, readings.whole])
+def test_two_readings_that_differ_only_in_cost_are_equal_bytes(tmp_path, make):
+    a = make()
     shuffled = dict(reversed(list(a.arrays.items())))
-    b = readings.small().model_copy(update={"cost": Cost(seconds={"trace": 99.0}, passes=7.0), "arrays": shuffled})
+    b = make().model_copy(update={"cost": Cost(seconds={"trace": 99.0}, passes=7.0), "arrays": shuffled})
     save(a, tmp_path / "a")
     save(b, tmp_path / "b")
     for name in (RECORD, ARRAYS):
@@ -34,8 +35,8 @@ def test_two_readings_that_differ_only_in_cost_are_equal_bytes(tmp_path):
 
 
 def test_another_process_writes_the_same_bytes(tmp_path):
-    save(readings.small(), tmp_path / "a")
-    code = "import sys, readings; readings.small().save(sys.argv[1]); assert 'torch' not in sys.modules"
+    save(readings.whole(), tmp_path / "a")
+    code = "import sys, readings; readings.whole().save(sys.argv[1]); assert 'torch' not in sys.modules"
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),

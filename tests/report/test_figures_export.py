@@ -7,6 +7,7 @@ import pytest
 import readings
 from netcaliper.errors import InputError, OutputExists
 from netcaliper.report.figures_export import export
+from readings import there
 
 STARTS = {".pdf": b"%PDF-", ".svg": b"<svg", ".png": b"\x89PNG\r\n"}
 
@@ -22,6 +23,14 @@ def test_every_figure_in_every_format(tmp_path):
     assert "conv1.relu" in words
     assert "23 / 64" in words
     assert readings.HOSTILE[:20] in words
+
+
+def test_the_twin_and_the_curves_are_exported_too(tmp_path):
+    export(readings.whole(), tmp_path, formats=("svg",))
+    words = {path.stem: " ".join(ET.fromstring(path.read_text()).itertext()) for path in tmp_path.iterdir()}
+    assert "needed untrained" in words["partition"]
+    assert {"ablation", "prunable", "ablation_sites"} <= words.keys()
+    assert f"{100 * there(readings.whole().network.prunable).value:.1f} %" in words["ablation"]
 
 
 def test_nothing_is_overwritten_and_other_files_stay(tmp_path):

@@ -12,6 +12,8 @@ import pytest
 
 import readings
 from netcaliper.errors import OutputExists, ReadingError
+from netcaliper.reading.schema import NeededAt
+from netcaliper.reading.store import load
 from netcaliper.report import page
 from netcaliper.report.page import render, script_json, write
 
@@ -123,12 +125,13 @@ def test_the_table_has_every_site_and_sorts_by_numbers(small):
 def test_the_words_of_the_page(small):
     said = " ".join(" ".join(small.text).split())
     for words in (
-        "1,384 units on paper, 50 of them exactly removable (3.6 %).",
-        "35.0 to 39.0 %, n = 4,096",
+        "1,384 units on paper; 8 of 9 sites could be judged, with at most 350 of 400 units needed (87.5 %, after",
+        "61.1 to 65.1 %, n = 4,096",
         "too few rows (812 for 1,024 units): not judged",
         "aten.softmax mixes the units before a weight reads them",
         "the operation aten.lstm has no rule",
-        "1 warning",
+        "2 warnings",
+        "head.deep.hidden_layers.12.activation: 812 rows for 1,024 units: spectra are biased",
         "never active on 1,198 examples (fires on less than 0.25 % of examples at 95 %)",
         "799 calibrate, 399 select, 599 verify",
         "Verify examples not read",
@@ -139,6 +142,59 @@ def test_the_words_of_the_page(small):
         assert words in said, words
 
 
+@pytest.fixture(scope="module")
+def whole():
+    return Elements(render(readings.whole()))
+
+
+def test_the_words_of_a_page_with_a_twin(whole):
+    said = " ".join(" ".join(whole.text).split())
+    for words in (
+        "the network still gives the same answer on 99.3 % of 599 unseen examples (at least 98.5 % at 95 %)",
+        "untrained, the same network needs 383.",
+        "How few units keep 97 % of the answers",
+        "163 of 480 98.7 % 97.4 % yes 58.1 %, 61.2 %, 63.4 % +37.7 points (+33.4 to +42.0) 599 0.0143",
+        "How many units can be taken away at random",
+        "Verify examples read once",
+        "Untrained twin built anew by the model's own factory, seed 1",
+        "95 % t interval over 8 permutations",
+        "absorbable by the next layer",
+    ):
+        assert words in said, words
+
+
+def test_the_charts_of_a_page_with_a_twin(whole):
+    places = [attributes["data-chart"] for _, attributes in whole.tags if "data-chart" in attributes]
+    assert places == [
+        "partition", "ablation", "prunable", "ablation_sites", "unit_states", "spectrum_covariance",
+        "spectrum_correlation", "r2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reads", "words"), [(0, "Verify examples not read"), (1, "read once"), (2, "Verify examples read 2 times")]
+)
+def test_how_often_verify_examples_were_read(reads, words):
+    reading = readings.small()
+    provenance = reading.provenance.model_copy(update={"verification_reads": reads})
+    said = " ".join(" ".join(Elements(render(reading.model_copy(update={"provenance": provenance}))).text).split())
+    assert words in said
+
+
+def test_what_was_left_open_at_judged_sites_is_listed_once_for_each_reason():
+    sites = [readings.site(f"s{i}", reason="no labels: one is needed; needed: head is depthwise") for i in range(2)]
+    sites += [readings.site(f"t{i}", reason="no labels: one is needed") for i in range(3)]
+    said = " ".join(" ".join(Elements(render(readings.assemble(tuple(sites)))).text).split())
+    assert "5 sites left open no labels: one is needed s0, s1 left open needed: head is depthwise" in said
+
+
+def test_what_was_refused_at_97_has_its_reason():
+    reading = readings.whole()
+    row = reading.network.model_copy(update={"needed_at_97": NeededAt(target=0.97, reason="too few verify examples")})
+    said = " ".join(" ".join(Elements(render(reading.model_copy(update={"network": row}))).text).split())
+    assert "Not found: too few verify examples." in said
+
+
 @pytest.mark.parametrize(
     "reading",
     [
@@ -146,8 +202,10 @@ def test_the_words_of_the_page(small):
         readings.assemble((readings.unjudged("a", "too few rows"),)),
         readings.assemble((readings.site("a", units=1),)),
         readings.small().model_copy(update={"arrays": {}}),
+        readings.whole().model_copy(update={"arrays": {}}),
+        readings.whole(1, lopsided=True),
     ],
-    ids=["no site", "nothing judged", "one unit", "no arrays"],
+    ids=["no site", "nothing judged", "one unit", "no arrays", "no arrays of a twin", "one site, undefined twin"],
 )
 def test_thin_readings_still_give_a_page(reading):
     text = own_text(reading)
@@ -157,10 +215,20 @@ def test_thin_readings_still_give_a_page(reading):
 
 def test_a_page_of_many_sites_stays_small():
     assert len(render(readings.wide(240))) < 3_000_000
+    assert len(render(readings.whole(60))) < 3_000_000
 
 
 def test_the_same_reading_gives_the_same_page():
     assert render(readings.small()) == render(readings.small())
+    assert render(readings.whole()) == render(readings.whole())
+
+
+def test_a_page_from_the_disk_is_the_same_page(tmp_path):
+    """What is stored has its keys sorted; the page must not depend on their order."""
+    reading = readings.whole()
+    site = reading.sites[0].model_copy(update={"unexplained": {"z": 0.002, "a": 0.001}})
+    reading = reading.model_copy(update={"sites": (site, *reading.sites[1:])})
+    assert render(load(reading.save(tmp_path / "r"))) == render(reading)
 
 
 def test_writing_never_overwrites_silently(tmp_path):
@@ -196,7 +264,7 @@ def test_reports_never_load_torch():
     code = (
         "import sys, readings\n"
         "from netcaliper.report import page, terminal, figures_export\n"
-        "page.render(readings.small()); terminal.render(readings.small())\n"
+        "page.render(readings.whole()); terminal.render(readings.whole())\n"
         "assert 'torch' not in sys.modules, 'torch was loaded'"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -55,17 +55,19 @@ def visit(browser, tmp_path):
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_draws_and_asks_for_nothing(visit, width, scheme):
-    page, said, asked, address = visit(readings.small(), width, scheme)
+@pytest.mark.parametrize(("name", "count"), [("small", 6), ("whole", 8)])
+def test_the_page_draws_and_asks_for_nothing(visit, name, count, width, scheme):
+    reading = {"small": readings.small, "whole": readings.whole}[name]()
+    page, said, asked, address = visit(reading, width, scheme)
     assert asked == [address]
     charts = page.locator("[data-chart]")
-    assert charts.count() == 6
+    assert charts.count() == count
     for index in range(charts.count()):
         box = charts.nth(index).locator("svg").bounding_box()
         assert box["width"] > 200
         assert box["height"] > 40
         assert box["x"] + box["width"] <= width
-        assert charts.nth(index).locator("svg .mark-rect path, svg .mark-line path").count() > 0
+        assert charts.nth(index).locator("svg .mark-rect path, svg .mark-line path, svg .mark-symbol path").count() > 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.body.scrollWidth") <= width
     assert said == []
@@ -117,6 +119,40 @@ def test_hovering_a_hostile_name_shows_it_as_text(visit):
     assert "<script>alert(1)</script>" in tip.inner_text()
     assert tip.locator("script").count() == 0
     assert (said, len(asked)) == ([], 1)
+
+
+def opacities(page, mark):
+    return [
+        float(path.get_attribute("opacity")) for path in page.locator(f"#chart-ablation_sites svg {mark} path").all()
+    ]
+
+
+def test_pointing_at_the_curve_of_a_site_shows_its_band_and_its_twin(visit):
+    page, said, _, _ = visit(readings.whole(), 1280)
+    curve = page.locator("#chart-ablation_sites svg .mark-line path").last
+    curve.scroll_into_view_if_needed()
+    assert max(opacities(page, ".mark-area")) == 0
+    x, y = curve.evaluate(
+        "path => { const p = path.getPointAtLength(path.getTotalLength() / 2), m = path.getScreenCTM();"
+        " return [p.x * m.a + m.e, p.y * m.d + m.f]; }"
+    )
+    page.mouse.move(x, y)
+    page.wait_for_function(
+        "[...document.querySelectorAll('#chart-ablation_sites svg .mark-area path')]"
+        ".some(path => path.getAttribute('opacity') > 0)"
+    )
+    assert sorted(opacities(page, ".mark-area")) == [0, 0, 0, 0.3]
+    assert sorted(opacities(page, ".mark-line"))[:4] == [0, 0, 0, 0.85]  # three of the twin's four are not there
+    assert said == []
+
+
+def test_the_twin_has_ink_on_either_ground(visit):
+    page, _, _, _ = visit(readings.whole(), 1280)
+    mark = "#chart-partition svg .mark-symbol path[aria-label*='untrained']"
+    light = page.locator(mark).first.get_attribute("stroke")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"document.querySelector(\"{mark}\")?.getAttribute('stroke') !== '{light}'")
+    assert page.locator(mark).first.get_attribute("stroke") == "#e4e7eb"
 
 
 def test_a_network_of_many_sites_stays_usable(visit):

@@ -16,16 +16,19 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.mark.parametrize("width", [80, 120, 160])
-def test_golden(width):
-    path = GOLDEN / f"small_{width}.txt"
-    text = render(readings.small(), width=width)
+@pytest.mark.parametrize("name", ["small", "whole"])
+def test_golden(name, width):
+    path = GOLDEN / f"{name}_{width}.txt"
+    text = render({"small": readings.small, "whole": readings.whole}[name](), width=width)
     if os.environ.get("NETCALIPER_ACCEPT_GOLDEN"):
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 99, 100, 120, 139, 140, 200])
-@pytest.mark.parametrize("reading", [readings.small(), readings.wide(24)], ids=["small", "wide"])
+@pytest.mark.parametrize(
+    "reading", [readings.small(), readings.wide(24), readings.whole()], ids=["small", "wide", "whole"]
+)
 def test_no_line_is_wider_than_the_window(reading, width):
     text = render(reading, width=width)
     assert max(map(len, text.splitlines())) <= width
@@ -36,7 +39,48 @@ def test_no_line_is_wider_than_the_window(reading, width):
 @pytest.mark.parametrize("width", [60, 80, 120, 160])
 def test_words_of_a_verdict_are_never_cut(width):
     words = set(" ".join(render(readings.small(), width=width).split()).replace(";", " ").split())
-    assert {"combinations", "copies", "removable", "never", "active"} <= words
+    assert {"combinations", "copies", "remove", "never", "active"} <= words
+
+
+def heads(reading, width):
+    """The heads of the table."""
+    return next(line.split() for line in render(reading, width=width).splitlines() if line.startswith("site "))
+
+
+def test_a_wider_window_shows_more_and_never_less():
+    before = set()
+    for width in range(40, 220, 4):
+        now = set(heads(readings.whole(), width))
+        assert before <= now
+        before = now
+    assert {
+        "twin",
+        "absorb.",
+        "prunable",
+        "dead",
+        "const.",
+        "copies",
+        "comb.",
+        "on",
+        "off",
+        "linear",
+        "redundant",
+    } < now
+
+
+def test_what_the_twin_needs_stands_beside_needed():
+    for width in (60, 100, 160):
+        shown = heads(readings.whole(), width)
+        assert shown[shown.index("needed") + 1] == "twin"
+    assert "twin" not in heads(readings.small(), 200)
+    assert "absorb." not in heads(readings.small(), 200)
+
+
+def test_the_twin_has_its_line_and_its_warnings():
+    reading = readings.whole(lopsided=True)
+    text = render(reading, width=160)
+    assert "Twin (untrained, seed 1): needed 383, prunable undefined, redundant 37.0 %." in text
+    assert "  twin: network: prunable: undefined: one class holds 93.0%" in text
 
 
 def test_every_site_has_a_row():

@@ -50,6 +50,9 @@ def test_biases():
 def test_one_layer_wider():
     assert AlexNet(4.0, only=2, size=8).config.layer_widths == (96, 256, 1536, 192)
     assert AlexNet(0.5, size=8).config.layer_widths == (48, 128, 192, 96)
+    smallest = AlexNet(5 / 96, size=8).eval()
+    assert smallest.config.layer_widths[0] == 5
+    assert smallest(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
 
 
 def test_dropout_only_in_training_and_only_in_dense_layers():
@@ -73,7 +76,8 @@ def test_it_can_be_traced():
     ("arguments", "message"),
     [
         ({"size": 30}, "`size` = 30 cannot be used: two poolings halve the image"),
-        ({"width": 0.001}, "`width` = 0.001 cannot be used: it leaves no unit of 96"),
+        ({"width": 0.001}, "`width` = 0.001 cannot be used: it leaves 0 of 96 channels"),
+        ({"width": 0.05}, "it leaves 4 of 96 channels, and the normalization reads 5; use at least 5/96"),
         ({"only": 4}, "`only` = 4"),
         ({"dropout": 1.0}, "`dropout` = 1"),
     ],

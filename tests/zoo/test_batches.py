@@ -1,5 +1,6 @@
 """Batches hand out every example exactly once, as often as asked, and shuffle only when asked."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -11,6 +12,10 @@ from netcaliper.zoo.batches import Batches
 
 def labels_of(batches):
     return torch.cat([y for _, y in batches])
+
+
+def inputs_of(batches):
+    return torch.cat(list(batches))
 
 
 @given(examples=st.integers(1, 40), batch_size=st.integers(1, 50))
@@ -66,17 +71,40 @@ def test_bad_input():
         Batches(torch.zeros(5, 3), batch_size=0)
 
 
-def test_stored_inputs_are_prepared_batch_by_batch():
+def test_stored_bytes_become_pixels_and_are_prepared_batch_by_batch():
     stored = torch.arange(10, dtype=torch.uint8).view(5, 2)
     seen = []
 
     def prepare(x):
         seen.append(len(x))
-        return x.float() / 2
+        return 3 * x - 1
 
     batches = Batches(stored, torch.arange(5), batch_size=2, prepare=prepare)
     assert seen == []
-    assert torch.equal(torch.cat([x for x, _ in batches]), stored.float() / 2)
+    assert torch.equal(torch.cat([x for x, _ in batches]), 3 * (stored.float() / 255) - 1)
     assert seen == [2, 2, 1]
     assert all(x.is_floating_point() for x, _ in batches.epoch(1, 0))
     assert batches.x.dtype is torch.uint8
+
+
+def test_unprepared_and_prepared_are_the_two_steps():
+    batches = Batches(torch.arange(10, dtype=torch.uint8).view(5, 2), batch_size=2, prepare=lambda x: x.exp())
+    for order in (batches, batches.epoch(3, 1)):
+        raw = inputs_of(order.unprepared())
+        assert raw.min() >= 0
+        assert raw.max() <= 1
+        assert torch.equal(order.prepare(raw), inputs_of(order))
+    tokens = Batches(torch.arange(6).view(3, 2))
+    assert torch.equal(inputs_of(tokens), torch.arange(6).view(3, 2))
+
+
+def test_parts_are_a_partition_in_order():
+    x = torch.arange(14, dtype=torch.uint8).view(7, 2)
+    batches = Batches(x, torch.arange(7), batch_size=2, prepare=lambda x: x * 510)
+    stay, leave = batches.parted(np.array([0, 1, 0, 0, 1, 0, 0], dtype=bool))
+    assert labels_of(stay).tolist() == [0, 2, 3, 5, 6]
+    assert labels_of(leave).tolist() == [1, 4]
+    for part in (stay, leave):
+        assert torch.allclose(torch.cat([inputs for inputs, _ in part]), 2.0 * x[labels_of(part)])
+        assert part.batch_size == 2
+    assert len(Batches(x).parted(np.arange(7) == 0)[1].x) == 1

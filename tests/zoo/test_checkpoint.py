@@ -37,6 +37,16 @@ def test_nothing_but_the_two_files_is_left(tmp_path):
     assert sorted(path.name for path in (tmp_path / "net").iterdir()) == ["config.json", "model.safetensors"]
 
 
+def test_who_may_read_what_is_around_it_may_read_a_checkpoint(tmp_path):
+    before = os.umask(0o027)
+    try:
+        (tmp_path / "beside").mkdir()
+        save_checkpoint(MLP(3, [2]), tmp_path / "net")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "net").stat().st_mode == (tmp_path / "beside").stat().st_mode
+
+
 def test_an_existing_folder_or_file_is_refused(tmp_path):
     folder = save_checkpoint(MLP(3, [2]), tmp_path / "net")
     before = (folder / "model.safetensors").read_bytes()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from netcaliper.errors import DataError, SpecError
-from netcaliper.zoo.cifar10 import MEAN, SD, Cifar10Options, cifar10, standardized
+from netcaliper.errors import DataError, InputError, SpecError
+from netcaliper.zoo.cifar10 import MEAN, SD, Cifar10Options, cifar10, prepared, standardized
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -78,13 +78,74 @@ def test_several_files_make_one_part(tmp_path):
 
 
 def test_standardization():
-    x = torch.from_numpy(pixels(4, 0)).permute(0, 3, 1, 2).contiguous()
+    x = torch.from_numpy(pixels(4, 0)).permute(0, 3, 1, 2).contiguous() / 255
     by_image = standardized(x, "image")
     for own, raw in zip(by_image.double(), x.double(), strict=True):
         torch.testing.assert_close(own, (raw - raw.mean()) / raw.std(correction=0), atol=1e-5, rtol=1e-5)
-    assert not standardized(torch.full((1, 3, 4, 4), 9, dtype=torch.uint8), "image").any()
+    assert not standardized(torch.full((1, 3, 4, 4), 9 / 255), "image").any()
     by_channel = standardized(x, "channel")
-    torch.testing.assert_close(by_channel[:, 1], (x[:, 1] / 255 - MEAN[1]) / SD[1])
+    torch.testing.assert_close(by_channel[:, 1], (x[:, 1] - MEAN[1]) / SD[1])
+    assert standardized(x, "none") is x
+
+
+def resized(image, size):
+    """Bilinear interpolation between the centers of pixels, one pixel at a time (float64)."""
+    old = image.shape[-1]
+    result = np.empty((len(image), size, size))
+    for i in range(size):
+        for j in range(size):
+            y, x = (np.clip((n + 0.5) * old / size - 0.5, 0, old - 1) for n in (i, j))
+            top, left = int(y), int(x)
+            bottom, right = min(top + 1, old - 1), min(left + 1, old - 1)
+            upper = image[:, top, left] * (1 - x + left) + image[:, top, right] * (x - left)
+            lower = image[:, bottom, left] * (1 - x + left) + image[:, bottom, right] * (x - left)
+            result[:, i, j] = upper * (1 - y + top) + lower * (y - top)
+    return result
+
+
+def test_the_middle_is_standardized_and_then_resized(folder):
+    """The path of Casper et al. without augmentation: 28 x 28 pixels in the middle, standardized, back to 32 x 32."""
+    raw = pixels(20, 0).transpose(0, 3, 1, 2).astype(float)
+    data = cifar10(folder, "train", batch_size=20, options=Cifar10Options(standardize="image", crop=28))
+    images, _ = next(iter(data))
+    assert images.shape == (20, 3, 32, 32)
+    for image, own in zip(raw[:3], images[:3], strict=True):
+        middle = image[:, 2:30, 2:30]
+        expected = resized((middle - middle.mean()) / middle.std(), 32)
+        np.testing.assert_allclose(own.numpy(), expected, rtol=0, atol=1e-5)
+    whole = cifar10(folder, "train", batch_size=20, options=Cifar10Options(standardize="image", crop=32))
+    plain = cifar10(folder, "train", batch_size=20, options=Cifar10Options(standardize="image"))
+    torch.testing.assert_close(next(iter(whole))[0], next(iter(plain))[0])
+
+
+def test_a_window_of_the_right_size_is_used_as_it_is():
+    window = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    framed = torch.nn.functional.pad(window, (2, 2, 2, 2))
+    assert torch.equal(prepared(window, "none", 28), prepared(framed, "none", 28))
+    assert prepared(window, "none") is window
+
+
+def test_a_training_augments_before_the_data_are_standardized(folder):
+    """With the options of the paper every image that a network sees has mean 0 and standard deviation near 1."""
+    from netcaliper.fit.train import fit
+    from netcaliper.zoo.models import build
+
+    data = cifar10(folder, "train", batch_size=10, options=Cifar10Options(standardize="image", crop=28))
+    model = build("cnn", {"channels": 3, "size": 32, "widths": [2]})
+    shown = []
+    model.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0].clone()))
+    fit(model, data, epochs=1, augment="crop28_flip_light")
+    images = torch.cat(shown)
+    assert images.shape == (20, 3, 32, 32)
+    assert images.mean((1, 2, 3)).abs().max() < 0.05
+    plain = next(iter(data))[0]
+    assert not any(torch.equal(image, other) for image in images for other in plain)
+
+
+@pytest.mark.parametrize("crop", [0, 33])
+def test_a_crop_that_is_none(crop):
+    with pytest.raises(InputError, match=f"`crop` = {crop}"):
+        Cifar10Options(crop=crop)
 
 
 def broken(tmp_path, kind):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netcaliper.errors import DataError
-from netcaliper.zoo.sampling import random_labels, stratified
+from netcaliper.zoo.sampling import HELD_OUT, held_out, random_labels, stratified
 
 
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=60), seed=st.integers(0, 9), data=st.data())
@@ -40,3 +40,22 @@ def test_random_labels_are_uniform_and_a_prefix_of_more():
     assert np.abs(np.bincount(labels, minlength=10) / 20_000 - 0.1).max() < 0.01
     assert np.array_equal(random_labels(123, 10, seed=1), labels[:123])
     assert not np.array_equal(random_labels(123, 10, seed=2), labels[:123])
+
+
+def test_held_out_are_one_in_twenty_by_index_alone():
+    marked = held_out(20_000)
+    assert abs(marked.mean() - 1 / HELD_OUT) < 0.005
+    assert np.array_equal(held_out(300), marked[:300])
+    # Not the examples of one fold or split of a measure, whose seed is 0 by default.
+    from netcaliper.stats.sampling import folds, splits
+
+    for parts in (folds(np.arange(20_000), 0), splits(np.arange(20_000), 0)):
+        shares = np.bincount(parts[marked]) / np.bincount(parts)
+        assert np.abs(shares - 1 / HELD_OUT).max() < 0.02
+
+
+def test_too_few_to_hold_one_out():
+    first = int(np.flatnonzero(held_out(200))[0])
+    assert held_out(first + 1).sum() == 1
+    with pytest.raises(DataError, match=f"one example in 20 is held out, here 0 of {first}; give more examples"):
+        held_out(first)

@@ -9,7 +9,7 @@ from netcaliper.errors import CorruptReading, SpecError
 from netcaliper.zoo.checkpoint import save_checkpoint
 from netcaliper.zoo.mlp import MLP
 from netcaliper.zoo.models import build
-from netcaliper.zoo.spec import load_data, load_model
+from netcaliper.zoo.spec import data_options, load_data, load_model
 
 
 def equal(a, b):
@@ -237,3 +237,14 @@ def test_bad_options_of_data_specs(spec, message):
 def test_the_seed_beside_the_spec_draws_weights_only_where_the_spec_has_none():
     assert equal(load_model("zoo:mlp", seed=5).model, build("mlp", {}, seed=5))
     assert equal(load_model("zoo:mlp(seed=2)", seed=5).model, build("mlp", {}, seed=2))
+
+
+def test_options_of_data_are_those_of_the_spec_and_beside_it():
+    options = data_options("digits(examples=30, seed=2)", examples=40, random_labels=True)
+    assert options is not None
+    assert (options.examples, options.seed, options.random_labels) == (40, 2, True)
+    crop = data_options("cifar10:/no/where(crop=28)")
+    assert getattr(crop, "crop", None) == 28
+    assert data_options("package.module:factory") is None
+    with pytest.raises(SpecError, match="a factory chooses its own examples and labels"):
+        data_options("package.module:factory", random_labels=True)

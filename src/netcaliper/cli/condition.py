@@ -15,7 +15,7 @@ from typing import Any
 from netcaliper.errors import InputError
 from netcaliper.reading.schema import NetworkReading, Share
 
-NAMES = tuple(NetworkReading.model_fields)
+NAMES = tuple(name for name in NetworkReading.model_fields if name not in ("ablation", "needed_at_97"))
 LONGEST = 500
 
 Number = int | float

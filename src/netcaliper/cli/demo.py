@@ -26,6 +26,8 @@ WIDTHS = (64, 128, 256)
 EPOCHS = 12
 LEARNING_RATE = 2e-3
 BATCH = 64
+TWIN_SEED = 2**31 - 2**16
+"""The untrained twin starts from other weights than the training did."""
 
 
 def demo(
@@ -68,7 +70,15 @@ def demo(
         right = accuracy(model, digits("test"))
         note(f"{100 * right:.1f} % of 450 test digits right; now reading what its units do")
         with reading_bar() as phase:
-            reading = measure(model, digits(), seed=seed, name=name, data_name="digits", progress=phase)
+            reading = measure(
+                model,
+                digits(),
+                seed=seed,
+                name=name,
+                data_name="digits",
+                twin=lambda: build(NETWORK, arguments, seed=TWIN_SEED + seed),
+                progress=phase,
+            )
         with _written(out) as aside:
             reading.save(aside)
             save_checkpoint(model, aside / CHECKPOINT, training=training.facts() | {"test_accuracy": right})

@@ -89,9 +89,9 @@ def _cells(change: "Change") -> list[Text]:
 
 
 def _is_share(change: "Change") -> bool:
-    from netcaliper.reading.diff import NETWORK_SHARES, SITE_SHARES
+    from netcaliper.reading.diff import SHARES
 
-    return change.field in (*NETWORK_SHARES, *SITE_SHARES, "agreement", "agreement_low")
+    return change.field in SHARES
 
 
 def _value(value: int | float | str | None) -> str:

@@ -1,6 +1,10 @@
 """``netcaliper measure``: a network and data in, a reading and its page out."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +18,7 @@ from netcaliper.reading.reading import Reading
 from netcaliper.reading.writing import check_target
 
 PAGE = "report.html"
+STATE_SUFFIX = ".measuring"
 
 
 def measure(
@@ -31,8 +36,14 @@ def measure(
         list[str] | None, typer.Option(help="Read only sites of this name or pattern; may be repeated.", metavar="GLOB")
     ] = None,
     mode: Annotated[
-        Literal["default", "paper"], typer.Option(help="paper: the published redundant share, to the letter.")
+        Literal["default", "paper"], typer.Option(help="paper: the published shares, to the letter.")
     ] = "default",
+    ablation: Annotated[
+        Literal["zero", "mean"], typer.Option(help="What stands in for units that are taken away.")
+    ] = "zero",
+    twin: Annotated[
+        bool, typer.Option("--twin/--no-twin", help="Read the same network untrained, too.", show_default=True)
+    ] = True,
     split: Part = "all",
     batch_size: Annotated[int, typer.Option(help="Examples a batch (a factory chooses its own).", min=1)] = 256,
     seed: Seed = 0,
@@ -46,7 +57,8 @@ def measure(
 ) -> None:
     """Read what the units of a trained network do, and say it as a table, a record and a page.
 
-    The network is run once over three quarters of the examples; the last quarter is kept untouched for verification.
+    Half of the examples calibrate, a quarter selects, and the last quarter is run once at the end, to verify. With -o
+    an interrupted elimination goes on where it was when the same command is given again.
     """
     condition = None if fail_if is None else parse(fail_if)
     if out is not None:
@@ -58,7 +70,8 @@ def measure(
 
     loaded = load_model(model, weights)
     batches = load_data(data, split=split, batch_size=batch_size)
-    with reading_bar() as progress:
+    state = None if out is None else out.with_name(out.name + STATE_SUFFIX)
+    with reading_bar() as progress, _kept(state):
         reading = measured(
             loaded.model,
             batches,
@@ -68,11 +81,16 @@ def measure(
             only=_names(only),
             skip=_names(skip),
             device=device,
+            twin=partial(loaded.twin, seed) if twin and loaded.twin is not None else twin,
+            ablation=ablation,
+            state=state,
             name=loaded.name,
             data_name=data if split == "all" else f"{data} ({split})",
             progress=progress,
         )
     page = None if out is None else write_reading(reading, out, replace=replace)
+    if state is not None:
+        shutil.rmtree(state, ignore_errors=True)
     judged, fault = None, None
     if condition is not None:
         try:
@@ -89,6 +107,17 @@ def measure(
     if condition is not None and judged:
         note(f"netcaliper: failed, because {condition.text} ({condition.values(reading.network)})")
         raise typer.Exit(1)
+
+
+@contextmanager
+def _kept(state: Path | None) -> Iterator[None]:
+    """Say on an interrupt what need not be done again."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if state is not None and state.is_dir():
+            stop.add_note(f"what was eliminated so far is in {state}: give the same command again to go on from it")
+        raise
 
 
 def write_reading(reading: Reading, folder: Path, *, replace: bool) -> Path:

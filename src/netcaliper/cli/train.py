@@ -1,11 +1,12 @@
 """``netcaliper train``: a network of the zoo and data in, a checkpoint folder out."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,7 +15,12 @@ from netcaliper.cli.printing import note, say, say_json
 from netcaliper.errors import DataError, InputError, OutputExists, SpecError
 from netcaliper.reading.numerals import count, percent, plural
 
+if TYPE_CHECKING:
+    from netcaliper.fit.train import Training
+    from netcaliper.zoo.batches import Batches
+
 STATE_SUFFIX = ".training"
+EPOCHS_SUFFIX = ".epochs"
 
 
 def train(
@@ -34,14 +40,35 @@ def train(
     momentum: Annotated[float, typer.Option(help="Of sgd.")] = 0.9,
     weight_decay: Annotated[float, typer.Option(help="c of the penalty c/2 |w|^2.")] = 0.0,
     decayed: Annotated[
-        Literal["all", "weights", "linear"],
-        typer.Option(help="What it sees: all, weights without biases and norms, weights of linear layers."),
+        Literal["all", "weights", "linear", "hidden_linear"],
+        typer.Option(
+            help="What it sees: all, weights without biases and norms, weights of linear layers, these but the last."
+        ),
     ] = "all",
     schedule: Annotated[
         Literal["constant", "step", "exponential", "cosine"], typer.Option(help="Of the learning rate, by epoch.")
     ] = "constant",
+    warmup: Annotated[
+        int, typer.Option(help="The learning rate rises linearly over so many epochs.", min=0, metavar="EPOCHS")
+    ] = 0,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Stop after so many epochs without a better accuracy on watched examples; keep the best weights.",
+            min=1,
+            metavar="EPOCHS",
+        ),
+    ] = None,
+    watch: Annotated[
+        Literal["held_out", "train"] | None,
+        typer.Option(
+            help="Watched are training examples that are held out (1 in 20), or those that are trained on.",
+            show_default="train with random labels, else held_out",
+        ),
+    ] = None,
     augment: Annotated[
-        Literal["none", "crop", "flip", "crop_flip", "crop_flip_reflect"], typer.Option(help="Of training images.")
+        Literal["none", "crop", "flip", "crop_flip", "crop_flip_reflect", "crop28_flip_light"],
+        typer.Option(help="Of training images."),
     ] = "none",
     precision: Annotated[
         Literal["auto", "float32", "bf16"],
@@ -57,6 +84,12 @@ def train(
     checkpoint_every: Annotated[
         int, typer.Option(help="Save the state after so many epochs, to resume from.", min=1, metavar="EPOCHS")
     ] = 1,
+    keep_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Write a checkpoint folder DIR.epochs/epoch-0001 after so many epochs, too.", min=1, metavar="EPOCHS"
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")] = False,
     device: Annotated[str | None, typer.Option(help="Where to run; CUDA if it is there, else cpu.")] = None,
     seed: Seed = 0,
@@ -65,9 +98,12 @@ def train(
     """Train a network of the zoo and write it as a checkpoint folder that every other command reads.
 
     While it runs, its state is kept in DIR.training. An interrupted training that is given again with --resume ends
-    with the same weights, bit for bit on a CPU, as one that was never interrupted.
+    with the same weights, bit for bit on a CPU, as one that was never interrupted. No choice is made by test examples.
     """
     state = _state_folder(out, resume=resume)
+    series = out.with_name(out.name + EPOCHS_SUFFIX)
+    if keep_every is not None and not resume and os.path.lexists(series):
+        raise OutputExists(f"{series} already exists and is not overwritten; choose another folder with -o.")
 
     from netcaliper.fit.progress import training_bar
     from netcaliper.fit.recipe import scaled_together
@@ -75,7 +111,7 @@ def train(
     from netcaliper.fit.train import accuracy, fit
     from netcaliper.zoo.checkpoint import save_checkpoint
     from netcaliper.zoo.models import name_of
-    from netcaliper.zoo.spec import load_data, load_model
+    from netcaliper.zoo.spec import data_options, load_data, load_model
 
     learning_rate, batch_size = scaled_together(learning_rate, batch_size, scale)
     network = load_model(model, seed=seed).model
@@ -93,6 +129,11 @@ def train(
         raise DataError(
             f"{error} --examples limits the training part alone; --split all needs no test part."
         ) from error
+    options = data_options(data, examples=examples, random_labels=random_labels)
+    watch = _watch(watch, patience, has_random_labels=options is not None and options.random_labels)
+    held = None
+    if watch == "held_out":
+        batches, held = _held_out(batches)
     context = {
         "model": model,
         "parameters": parameters,
@@ -101,7 +142,16 @@ def train(
         "batch_size": batch_size,
         "subset": examples,
         "random_labels": random_labels,
+        "watch": watch,
+        "keep_every": keep_every,
     }
+
+    def keep(so_far: "Training") -> None:
+        if keep_every is not None and so_far.kept_epoch % keep_every == 0:
+            folder = series / f"epoch-{so_far.kept_epoch:04d}"
+            shutil.rmtree(folder, ignore_errors=True)  # a resumed training repeats the epochs after its last state
+            save_checkpoint(network, folder, training=context | so_far.facts())
+
     saving = Saving(state, every=checkpoint_every, context=context, resume=resume)
     note(f"training {model}: {plural(parameters, 'parameter')}, {plural(epochs, 'epoch')}")
     with _kept(saving.file), training_bar() as step:
@@ -115,11 +165,15 @@ def train(
             weight_decay=weight_decay,
             decayed=decayed,
             schedule=schedule,
+            warmup=warmup,
+            patience=patience,
+            watch=held,
             augment=augment,
             precision=precision,
             seed=seed,
             saving=saving,
             progress=step,
+            after_epoch=keep,
         )
         right = {"train_accuracy": accuracy(network, batches)}
         if tests is not None:
@@ -130,16 +184,29 @@ def train(
     if as_json:
         say_json({"folder": str(out), "training": facts} | right)
         return
-    say(
-        f"{count(training.examples)} examples, {plural(epochs, 'epoch')} in {training.precision}, "
-        f"loss {training.loss[-1]:.4f}",
+    ran, kept = len(training.loss), training.kept_epoch
+    said = [
+        f"{count(training.examples)} examples, {plural(ran, 'epoch')} in {training.precision}, "
+        f"loss {training.loss[kept - 1]:.4f}" + (f" in epoch {kept}, whose weights are kept" if kept < ran else ""),
         f"right: {percent(right['train_accuracy'])} of the training examples"
-        + (f", {percent(right['test_accuracy'])} of the test examples" if tests is not None else ""),
+        + (
+            ""
+            if held is None
+            else f", {percent(max(training.watched))} of {count(len(held.x))} held out to choose the epoch"
+        )
+        + ("" if tests is None else f", {percent(right['test_accuracy'])} of the test examples"),
         f"checkpoint: {out}{os.sep}",
-        "",
-        "next:",
-        f"  netcaliper measure {out} --data '{data}' -o {out}-reading",
-    )
+    ]
+    if keep_every is not None and ran >= keep_every:
+        said.append(f"checkpoints after every {plural(keep_every, 'epoch')}: {series}{os.sep}")
+    command = ["netcaliper", "measure", str(out), "--data", data, "-o", f"{out}-reading"]
+    say(*said, "", "next:", f"  {' '.join(map(_quoted, command))}")
+
+
+def _quoted(word: str) -> str:
+    """Return a word as a shell reads it, in double quotes where that is easier to read."""
+    plain = "'" in word and not set(word) & set('"$`\\!')
+    return f'"{word}"' if plain else shlex.quote(word)
 
 
 def _state_folder(out: Path, *, resume: bool) -> Path:
@@ -154,6 +221,30 @@ def _state_folder(out: Path, *, resume: bool) -> Path:
             f"{state} holds the state of an interrupted training; give --resume to go on from it, or remove it."
         )
     return state
+
+
+def _watch(
+    asked: Literal["held_out", "train"] | None, patience: int | None, *, has_random_labels: bool
+) -> Literal["held_out", "train"] | None:
+    """Return which examples decide when to stop; random labels cannot be learned from other examples."""
+    if patience is None:
+        if asked is not None:
+            raise InputError(f"`--watch` {asked} decides when --patience is over, which is not given; give both.")
+        return None
+    return asked or ("train" if has_random_labels else "held_out")
+
+
+def _held_out(batches: Any) -> tuple["Batches", "Batches"]:
+    """Return the examples to train on, and those that are held out."""
+    from netcaliper.zoo.batches import Batches
+    from netcaliper.zoo.sampling import held_out
+
+    if not isinstance(batches, Batches):
+        raise InputError(
+            "`--patience` holds out examples of the data sets that netcaliper reads itself, a factory has its own "
+            "batches; give --watch train, or train in Python with `netcaliper.fit.train.fit(..., watch=...)`."
+        )
+    return batches.parted(held_out(len(batches.x)))
 
 
 def _device(name: str | None) -> Any:

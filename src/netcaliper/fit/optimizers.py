@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 Optimizer = Literal["adam", "sgd", "adamw", "rmsprop", "adagrad"]
-Decayed = Literal["all", "weights", "linear"]
+Decayed = Literal["all", "weights", "linear", "hidden_linear"]
 
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 DECAYED: tuple[Decayed, ...] = get_args(Decayed)
@@ -39,13 +39,15 @@ def make_optimizer(
         momentum: of ``"sgd"``.
         weight_decay: of the decayed parameters, 0 for the others.
         decayed: ``"all"`` parameters, also of BatchNorm (TensorFlow's official ResNet); ``"weights"``, those with at
-            least two axes; ``"linear"``, the weights of linear layers (the output layer included).
+            least two axes; ``"linear"``, the weights of linear layers; ``"hidden_linear"``, those without the last one
+            (fc3 and fc4 of the AlexNet of Casper et al. 2021).
     """
-    linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
+    linear = [id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)]
     rule: dict[str, Callable[[nn.Parameter], bool]] = {
         "all": lambda parameter: True,
         "weights": lambda parameter: parameter.ndim >= 2,
         "linear": lambda parameter: id(parameter) in linear,
+        "hidden_linear": lambda parameter: id(parameter) in linear[:-1],
     }
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     seen = [parameter for parameter in parameters if rule[decayed](parameter)]

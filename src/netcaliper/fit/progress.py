@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from netcaliper.fit.train import Step
+from netcaliper.fit.epoch import Step
 
 
 @contextmanager

@@ -23,6 +23,9 @@ class Recipe:
         weight_decay: ``c`` in the penalty ``c/2 ||w||^2`` (decoupled from the gradient with ``"adamw"``).
         decayed: which parameters the penalty sees, one of ``netcaliper.fit.optimizers.DECAYED``.
         schedule: of the learning rate, one of ``netcaliper.fit.schedule.SCHEDULES``.
+        warmup: epochs over which the learning rate rises linearly from 0.
+        patience: epochs without a better accuracy after which the training stops; the weights of the best epoch are
+            kept. ``None`` trains to the end and keeps the last weights.
         augment: what is done to images, one of ``netcaliper.fit.augment.AUGMENTATIONS``.
         precision: of the forward pass, one of ``netcaliper.fit.precision.PRECISIONS``.
 
@@ -38,6 +41,8 @@ class Recipe:
     weight_decay: float = 0.0
     decayed: Decayed = "all"
     schedule: Schedule = "constant"
+    warmup: int = 0
+    patience: int | None = None
     augment: Augmentation = "none"
     precision: Precision = "float32"
 
@@ -50,6 +55,10 @@ class Recipe:
             raise InputError(f"`momentum` must be at least 0 and below 1, got {self.momentum}.")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise InputError(f"`weight_decay` must be 0 or a positive number, got {self.weight_decay}.")
+        if not 0 <= self.warmup <= self.epochs:
+            raise InputError(f"`warmup` must be from 0 to `epochs` = {self.epochs}, got {self.warmup}.")
+        if self.patience is not None and self.patience < 1:
+            raise InputError(f"`patience` must be at least 1 epoch, got {self.patience}; leave it out to train on.")
         names = {
             "optimizer": OPTIMIZERS,
             "decayed": DECAYED,

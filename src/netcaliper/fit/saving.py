@@ -1,7 +1,8 @@
 """The state of a training on disk, from which it goes on exactly as if it had never stopped.
 
-One safetensors file holds the tensors (weights, buffers, optimizer state, random state) and, in its metadata, a JSON
-text with the rest: position, history, recipe. Nothing is pickled. The file is written aside and moved into place.
+One safetensors file holds the tensors (weights, buffers, optimizer state, random state, the best weights so far) and,
+in its metadata, a JSON text with the rest: position, history, recipe. Nothing is pickled. The file is written aside
+and moved into place.
 """
 
 import json
@@ -16,11 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from netcaliper.errors import CorruptReading, InputError, NewerSchema, ReadingError
+from netcaliper.errors import CorruptReading, InputError, ReadingError
 from netcaliper.fit.recipe import Recipe
+from netcaliper.fit.schema_version import checked_version
 
 STATE_FILE = "state.safetensors"
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,11 @@ class Saving:
         """Return the file that holds the state."""
         return self.folder / STATE_FILE
 
-    def due(self, where: "Position", epochs: int) -> bool:
-        """Return whether a state is saved at this position."""
+    def due(self, where: "Position", *, last: bool = False) -> bool:
+        """Return whether a state is saved at this position; after the last epoch always."""
         if where.batch == 0:
             done = where.epoch - 1
-            return done > 0 and (done % self.every == 0 or done == epochs)
+            return done > 0 and (done % self.every == 0 or last)
         return self.every_batches is not None and where.batch % self.every_batches == 0
 
 
@@ -68,13 +70,14 @@ class Position:
     """How far a training is.
 
     Attributes:
-        epoch: the running epoch, from 1; one more than the recipe's after the last.
+        epoch: the running epoch, from 1; one more than there were after the last.
         batch: batches of it that are done.
         loss_sum: sum of the loss over the examples of this epoch.
         right: examples of this epoch that were classified right.
         examples: examples of this epoch that are done.
         loss: mean loss of each finished epoch.
         accuracy: accuracy of each finished epoch.
+        watched: accuracy on the watched examples after each epoch, where the training may stop early.
     """
 
     epoch: int = 1
@@ -84,6 +87,7 @@ class Position:
     examples: int = 0
     loss: tuple[float, ...] = ()
     accuracy: tuple[float, ...] = ()
+    watched: tuple[float, ...] = ()
 
     def after_batch(self, size: int, loss: float, right: int) -> "Position":
         """Return the position one batch on; ``loss`` is its mean."""
@@ -102,6 +106,7 @@ class Position:
             examples=self.examples,
             loss=(*self.loss, self.loss_sum / self.examples),
             accuracy=(*self.accuracy, self.right / self.examples),
+            watched=self.watched,
         )
 
 
@@ -125,14 +130,24 @@ class RandomState:
             torch.cuda.set_rng_state_all(list(self.cuda))
 
 
-def save_state(
-    saving: Saving,
-    model: nn.Module,
-    descent: torch.optim.Optimizer,
-    recipe: Recipe,
-    where: Position,
-    at_epoch: RandomState,
-) -> None:
+@dataclass(frozen=True)
+class State:
+    """What a training knows besides model and optimizer.
+
+    Attributes:
+        where: how far it is.
+        now: the present random state.
+        at_epoch: the random state in which the running epoch began, from which its order of examples follows.
+        best: weights and buffers of the best epoch so far, where the training may stop early.
+    """
+
+    where: Position
+    now: RandomState
+    at_epoch: RandomState
+    best: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def save_state(saving: Saving, model: nn.Module, descent: torch.optim.Optimizer, recipe: Recipe, state: State) -> None:
     """Write the state of a training.
 
     Args:
@@ -140,25 +155,25 @@ def save_state(
         model: the network.
         descent: its optimizer.
         recipe: how it is trained.
-        where: how far it is.
-        at_epoch: the random state in which the running epoch began, from which its order of examples follows.
+        state: the rest.
 
     Raises:
         ReadingError: it cannot be written; the state that was there before is unchanged.
         InputError: the context is not plain data.
     """
     tensors: dict[str, Tensor] = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     scalars: dict[str, Any] = {}
     for index, entries in descent.state_dict()["state"].items():
         for key, value in entries.items():
             target: dict[str, Any] = tensors if isinstance(value, Tensor) else scalars
             target[f"optimizer/{index}/{key}"] = value
-    for label, random in (("now", RandomState.now()), ("epoch", at_epoch)):
+    for label, random in (("now", state.now), ("epoch", state.at_epoch)):
         tensors[f"random/{label}/cpu"] = random.cpu
         tensors |= {f"random/{label}/cuda/{n}": state for n, state in enumerate(random.cuda)}
     record = {
         "schema_version": STATE_VERSION,
-        "position": asdict(where),
+        "position": asdict(state.where),
         "recipe": asdict(recipe),
         "scalars": scalars,
         "context": dict(saving.context),
@@ -187,13 +202,8 @@ def save_state(
         aside.unlink(missing_ok=True)
 
 
-def load_state(
-    saving: Saving, model: nn.Module, descent: torch.optim.Optimizer, recipe: Recipe
-) -> tuple[Position, RandomState, RandomState]:
-    """Put model and optimizer into the saved state.
-
-    Returns:
-        The position, the random state at it, and the random state in which its epoch began.
+def load_state(saving: Saving, model: nn.Module, descent: torch.optim.Optimizer, recipe: Recipe) -> State:
+    """Put model and optimizer into the saved state and return the rest of it.
 
     Raises:
         ReadingError: there is no state.
@@ -205,22 +215,20 @@ def load_state(
     _same("recipe", asdict(recipe), record["recipe"])
     _same("context", json.loads(json.dumps(dict(saving.context))), record["context"])
     own = model.state_dict()
-    saved = {name.removeprefix("model/"): tensor for name, tensor in tensors.items() if name.startswith("model/")}
-    for name in sorted(own.keys() | saved.keys()):
-        shapes = [list(side[name].shape) if name in side else None for side in (saved, own)]
-        if shapes[0] != shapes[1]:
-            raise CorruptReading(
-                f"{str(saving.file)!r} does not fit the model: {name!r} has shape {shapes[0]} in the file and "
-                f"{shapes[1]} in the model; resume with the model that was trained."
-            )
+    saved, best = (
+        {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
+        for part in ("model/", "best/")
+    )
     try:
+        position = record["position"]
+        where = Position(**(position | {key: tuple(position[key]) for key in ("loss", "accuracy", "watched")}))
+        for weights in (saved, best) if where.watched else (saved,):
+            _check_fits(weights, own, saving.file)
         with torch.no_grad():
             for name, tensor in saved.items():
                 own[name].copy_(tensor)
         _restore(descent, tensors, record["scalars"])
-        position = record["position"]
-        where = Position(**(position | {key: tuple(position[key]) for key in ("loss", "accuracy")}))
-        return where, _random(tensors, "now"), _random(tensors, "epoch")
+        return State(where, _random(tensors, "now"), _random(tensors, "epoch"), best)
     except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
         raise CorruptReading(f"{str(saving.file)!r} is damaged: {type(error).__name__}: {error}") from error
 
@@ -254,17 +262,25 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (it is no mapping)
     except (SafetensorError, OSError, ValueError) as error:
         raise CorruptReading(f"{str(file)!r} cannot be read as a training state: {error}") from error
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if not isinstance(version, int):
-        raise CorruptReading(f"{str(file)!r} is not a training state of netcaliper: it names no `schema_version`.")
-    if version > STATE_VERSION:
-        raise NewerSchema(
-            f"{str(file)!r} has `schema_version` {version}, this netcaliper reads up to {STATE_VERSION}; update it."
+    version = checked_version(record, STATE_VERSION, file, "training state of netcaliper")
+    if version < STATE_VERSION:
+        raise ReadingError(
+            f"{str(file)!r} was written by an earlier netcaliper, and this one cannot go on with it; start anew."
         )
     missing = {"position", "recipe", "scalars", "context"} - record.keys()
     if missing:
         raise CorruptReading(f"{str(file)!r} is damaged: it has no `{min(missing)}`.")
     return record, tensors
+
+
+def _check_fits(saved: dict[str, Tensor], own: dict[str, Tensor], file: Path) -> None:
+    for name in sorted(own.keys() | saved.keys()):
+        shapes = [list(side[name].shape) if name in side else None for side in (saved, own)]
+        if shapes[0] != shapes[1]:
+            raise CorruptReading(
+                f"{str(file)!r} does not fit the model: {name!r} has shape {shapes[0]} in the file and {shapes[1]} in "
+                "the model; resume with the model that was trained."
+            )
 
 
 def _same(what: str, now: dict[str, Any], then: dict[str, Any]) -> None:

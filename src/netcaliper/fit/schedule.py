@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a factor for every epoch."""
+"""Learning-rate schedules: a factor for every epoch, and one for every update of a warm-up."""
 
 import math
 from typing import Literal, get_args
@@ -34,3 +34,17 @@ def rate_factor(schedule: Schedule, epoch: int, epochs: int) -> float:
         case "cosine":
             return (1 + math.cos(math.pi * done / epochs)) / 2
     return 1.0
+
+
+def warmup_factor(warmup: int, update: int, updates: int) -> float:
+    """Return the factor ``min(1, update / (warmup updates))`` of a linear warm-up (Goyal et al. 2017).
+
+    It multiplies ``rate_factor``, whose epochs are counted from the start of the training, warm-up included (as in
+    TensorFlow's official ResNet).
+
+    Args:
+        warmup: epochs of it; 0 is none.
+        update: the update that is about to be made, counted from 1 over all epochs.
+        updates: updates an epoch.
+    """
+    return min(1.0, update / (warmup * updates)) if warmup else 1.0

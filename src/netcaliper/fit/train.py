@@ -1,53 +1,23 @@
 """The one training loop: cross-entropy on labelled batches, repeatable from a seed, resumable from a saved state."""
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import nn
 
-from netcaliper.errors import DataError, InputError
-from netcaliper.fit.augment import Augmentation, augmented
+from netcaliper.errors import InputError
+from netcaliper.fit.augment import Augmentation
+from netcaliper.fit.epoch import Run, Step, labelled_logits
 from netcaliper.fit.optimizers import Decayed, Optimizer, make_optimizer
-from netcaliper.fit.precision import Precision, as_computed, autocast, laid_out, settled
+from netcaliper.fit.precision import Precision, laid_out, settled
 from netcaliper.fit.recipe import Recipe
-from netcaliper.fit.saving import Position, RandomState, Saving, load_state, save_state
-from netcaliper.fit.schedule import Schedule, rate_factor
+from netcaliper.fit.saving import Position, Saving, State
+from netcaliper.fit.schedule import Schedule
 from netcaliper.fit.seeds import seeded
-from netcaliper.trace.batches import Batch, batches, check_reiterable
-
-
-@runtime_checkable
-class Reshuffled(Protocol):
-    """Data that can be asked for the order of one epoch, as ``netcaliper.zoo.batches.Batches`` can."""
-
-    def epoch(self, number: int, seed: int) -> Iterable[Any]:
-        """Return the examples in an order that depends on ``(seed, number)`` only."""
-        ...
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where the training is, for a progress bar.
-
-    Attributes:
-        epoch: the running epoch, from 1.
-        epochs: how many there will be.
-        batch: batches done in this epoch.
-        batches: batches an epoch, ``None`` if the data do not know.
-        loss: mean loss of this epoch so far.
-    """
-
-    epoch: int
-    epochs: int
-    batch: int
-    batches: int | None
-    loss: float
+from netcaliper.fit.stopping import best_epoch, is_over
+from netcaliper.trace.batches import batches, check_reiterable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +28,15 @@ class Training(Recipe):
         examples: examples an epoch.
         loss: mean cross-entropy of each epoch, every batch before its own update.
         accuracy: share of training examples classified right, counted in the same way.
+        watched: with ``patience``, accuracy in eval mode on the watched examples after each epoch.
+        kept_epoch: the epoch after which the model had the weights that it has now.
     """
 
     examples: int
     loss: tuple[float, ...]
     accuracy: tuple[float, ...]
+    watched: tuple[float, ...]
+    kept_epoch: int
 
     def facts(self) -> dict[str, Any]:
         """Return the record as plain data for JSON."""
@@ -80,11 +54,15 @@ def fit(
     weight_decay: float = 0.0,
     decayed: Decayed = "all",
     schedule: Schedule = "constant",
+    warmup: int = 0,
+    patience: int | None = None,
+    watch: Iterable[Any] | None = None,
     augment: Augmentation = "none",
     precision: Precision = "float32",
     seed: int = 0,
     saving: Saving | None = None,
     progress: Callable[[Step], None] | None = None,
+    after_epoch: Callable[[Training], None] | None = None,
 ) -> Training:
     """Train ``model`` in place on cross-entropy and leave it in eval mode.
 
@@ -103,11 +81,18 @@ def fit(
         weight_decay: ``c`` in the penalty ``c/2 ||w||^2``.
         decayed: which parameters it sees, one of ``netcaliper.fit.optimizers.DECAYED``.
         schedule: one of ``netcaliper.fit.schedule.SCHEDULES``.
+        warmup: epochs over which the learning rate rises linearly, update by update, to what the schedule says.
+        patience: stop after so many epochs without a better accuracy on ``watch``, or when all of it is right, and
+            keep the weights of the (first) best epoch.
+        watch: labelled batches that are not trained on; by default the accuracy on ``data`` decides, as for random
+            labels, where nothing else can be learned.
         augment: one of ``netcaliper.fit.augment.AUGMENTATIONS``.
         precision: ``"float32"``; ``"bf16"``, the forward pass in bfloat16 with weights in float32; or ``"auto"``.
         seed: of the order of the examples, of dropout and of the augmentation.
         saving: where and when the state is saved, and whether to resume from it.
         progress: called after every batch.
+        after_epoch: called after every epoch, before its state is saved, with what the training did so far; the model
+            has the weights of this epoch then. It is called again for epochs that a resumed training repeats.
 
     Raises:
         InputError: an argument is out of range, or the model has no parameter to train or does not return logits, or
@@ -119,11 +104,28 @@ def fit(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("`model` has no parameter that requires a gradient; there is nothing to train.")
     recipe = Recipe(
-        epochs, learning_rate, optimizer, seed, momentum, weight_decay, decayed, schedule, augment, precision
+        epochs=epochs,
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        seed=seed,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        decayed=decayed,
+        schedule=schedule,
+        warmup=warmup,
+        patience=patience,
+        augment=augment,
+        precision=precision,
     )
     recipe = replace(recipe, precision=settled(model, precision))
     check_reiterable(data)
+    if watch is not None:
+        check_reiterable(watch)
+        if patience is None:
+            raise InputError("`watch` is read for `patience` alone, which is None; give both or neither.")
     length = _length(data)
+    if warmup and length is None:
+        raise InputError(f"`warmup` = {warmup} needs to know the batches of an epoch; give `data` with a `len`.")
     try:
         with seeded(seed), laid_out(model, recipe.precision):
             descent = make_optimizer(
@@ -134,39 +136,23 @@ def fit(
                 weight_decay=weight_decay,
                 decayed=decayed,
             )
-            where, now = Position(), RandomState.now()
-            at_epoch = now
-            if saving is not None and saving.resume:
-                where, now, at_epoch = load_state(saving, model, descent, recipe)
-                now.set()
-            for number in range(where.epoch, epochs + 1):
-                rate = learning_rate * rate_factor(schedule, number, epochs)
-                for group in descent.param_groups:
-                    group["lr"] = rate
-                model.train()
-                skip = where.batch
-                if skip:
-                    at_epoch.set()  # a loader that shuffles by itself must find the order of this epoch again
-                else:
-                    at_epoch, where = RandomState.now(), replace(where, examples=0)
-                ordered = data.epoch(number, seed) if isinstance(data, Reshuffled) else data
-                stream = batches(ordered)
-                if skip:
-                    _skip(stream, skip)
-                    now.set()
-                for batch in stream:
-                    loss, hits = _update(model, batch, descent, number, recipe)
-                    where = where.after_batch(batch.size, loss, hits)
-                    if saving is not None and saving.due(where, epochs):
-                        save_state(saving, model, descent, recipe, where, at_epoch)
-                    if progress is not None:
-                        progress(Step(number, epochs, where.batch, length, where.loss_sum / where.examples))
-                where = where.after_epoch()
-                if saving is not None and saving.due(where, epochs):
-                    save_state(saving, model, descent, recipe, where, RandomState.now())
+            run = Run(model, data, recipe, descent, length, saving, progress)
+            state = run.start()
+            while not _done(state.where, recipe):
+                state = run.epoch(state)
+                with seeded(seed):  # data or a callback that draw must not change how the training goes on
+                    if patience is not None:
+                        state = _judged(model, data if watch is None else watch, state)
+                    if after_epoch is not None:
+                        after_epoch(_record(recipe, state.where, kept_epoch=state.where.epoch - 1))
+                run.save_between(state, last=_done(state.where, recipe))
+            if state.best:
+                with torch.no_grad():
+                    for name, tensor in model.state_dict().items():
+                        tensor.copy_(state.best[name])
     finally:
         model.eval()
-    return Training(**asdict(recipe), examples=where.examples, loss=where.loss, accuracy=where.accuracy)
+    return _record(recipe, state.where, kept_epoch=best_epoch(state.where.watched) or state.where.epoch - 1)
 
 
 @torch.no_grad()
@@ -181,7 +167,7 @@ def accuracy(model: nn.Module, data: Iterable[Any]) -> float:
     try:
         right = examples = 0
         for batch in batches(data):
-            logits, labels = _logits(model, batch)
+            logits, labels = labelled_logits(model, batch)
             right += int((logits.argmax(1) == labels).sum())
             examples += batch.size
         return right / examples
@@ -190,80 +176,30 @@ def accuracy(model: nn.Module, data: Iterable[Any]) -> float:
             module.training = training
 
 
-def _update(
-    model: nn.Module, batch: Batch, descent: torch.optim.Optimizer, epoch: int, recipe: Recipe
-) -> tuple[float, int]:
-    if batch.size == 1 and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
-        raise DataError(
-            f"the batch at example {batch.start} holds 1 example and BatchNorm needs at least 2 to train; "
-            "choose a batch size that leaves none alone, or drop the last batch."
-        )
-    logits, labels = _logits(model, _changed(batch, recipe), recipe.precision)
-    loss = cross_entropy(logits, labels)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise DataError(
-            f"the loss is {value} in epoch {epoch}, at example {batch.start}: training diverged with `learning_rate` = "
-            f"{recipe.learning_rate:g}; lower it, or scale the inputs."
-        )
-    descent.zero_grad(set_to_none=True)
-    loss.backward()
-    descent.step()
-    return value, int((logits.detach().argmax(1) == labels).sum())
+def _done(where: Position, recipe: Recipe) -> bool:
+    """Return whether a training that is between two epochs ends here."""
+    early = recipe.patience is not None and is_over(where.watched, recipe.patience)
+    return early or where.epoch > recipe.epochs
 
 
-def _changed(batch: Batch, recipe: Recipe) -> Batch:
-    """Return the batch augmented and in the memory order in which it is computed."""
-    if recipe.augment != "none" and (len(batch.args) != 1 or batch.kwargs):
-        raise InputError(f"`augment` = {recipe.augment!r} needs batches of one tensor of images; use 'none'.")
-
-    def change(value: Any) -> Any:
-        return as_computed(augmented(value, recipe.augment), recipe.precision) if isinstance(value, Tensor) else value
-
-    return replace(batch, args=tuple(change(value) for value in batch.args))
+def _judged(model: nn.Module, watch: Iterable[Any], state: State) -> State:
+    """Return the state with the accuracy on the watched examples, and with the present weights if they are the best."""
+    watched = (*state.where.watched, accuracy(model, watch))
+    best = state.best
+    if best_epoch(watched) == len(watched):
+        best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return replace(state, where=replace(state.where, watched=watched), best=best)
 
 
-def _skip(stream: Iterator[Batch], count: int) -> None:
-    if sum(1 for _ in islice(stream, count)) < count:
-        raise DataError(
-            f"the saved training had read {count} batches of its epoch, `data` has fewer; resume with the data it was "
-            "started with."
-        )
-
-
-def _logits(
-    model: nn.Module, batch: Batch, precision: Precision = "float32"
-) -> tuple[Float[Tensor, "batch classes"], Int[Tensor, " batch"]]:
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    batch = batch.to(device)
-    if not isinstance(batch.labels, Tensor):
-        raise DataError("`data` has no labels; yield `(inputs, labels)` batches.")
-    labels = batch.labels.to(device)
-    if labels.shape != (batch.size,) or labels.is_floating_point() or labels.dtype is torch.bool:
-        raise DataError(
-            f"labels must be integers of shape [{batch.size}], one for each example, got {labels.dtype} of shape "
-            f"{list(labels.shape)} in the batch at example {batch.start}."
-        )
-    labels = labels.long()
-    try:
-        with autocast(device, precision):
-            logits = model(*batch.args, **batch.kwargs)
-    except RuntimeError as error:
-        shapes = ", ".join(str(list(tensor.shape)) for tensor in batch.tensors())
-        reason = (str(error).splitlines() or ["unknown"])[0]
-        raise InputError(f"`model` fails on a batch of shape {shapes}: {reason}; do model and data fit?") from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(f"`model` must return logits of shape [batch, classes], got {found}; wrap it so that it does.")
-    logits = logits if logits.dtype is torch.float64 else logits.float()
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= logits.shape[1]:
-        raise DataError(
-            f"labels must lie in 0 .. {logits.shape[1] - 1} because the model has {logits.shape[1]} outputs, got "
-            f"{low if low < 0 else high} in the batch at example {batch.start}; renumber the labels or "
-            "give the model more classes."
-        )
-    return logits, labels
+def _record(recipe: Recipe, where: Position, *, kept_epoch: int) -> Training:
+    return Training(
+        **asdict(recipe),
+        examples=where.examples,
+        loss=where.loss,
+        accuracy=where.accuracy,
+        watched=where.watched,
+        kept_epoch=kept_epoch,
+    )
 
 
 def _length(data: Iterable[Any]) -> int | None:

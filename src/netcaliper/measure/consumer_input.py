@@ -4,13 +4,13 @@ Only the positions that are asked for are gathered; a full unfolding of a featur
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64, Int, Shaped
 from torch import Tensor
 from torch.fx import Node
 
@@ -29,7 +29,7 @@ class ConsumerInput:
     Attributes:
         node: the consumer's node.
         source: name of the node that holds the input.
-        weight: W, ``[outputs, columns]`` with the columns of one input channel side by side.
+        stored: the weight as the operation stores it.
         kernel: size of the window along each spatial axis, empty for a linear map.
         stride: of the window.
         before: zeros put before each spatial axis.
@@ -37,12 +37,12 @@ class ConsumerInput:
         dilation: of the window.
         batch_axis: axis of the input that holds (or is a multiple of) the batch.
         column_axis: axis of the input that a linear map contracts.
-        flipped: the weight as stored is the transpose of W.
+        flipped: the weight of a linear map is stored as the transpose of W.
     """
 
     node: Node
     source: str
-    weight: Float64[np.ndarray, "outputs columns"]
+    stored: Shaped[Tensor, "..."]
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     before: tuple[int, ...] = ()
@@ -55,7 +55,19 @@ class ConsumerInput:
     @property
     def columns(self) -> int:
         """Number of columns of W."""
-        return self.weight.shape[1]
+        return math.prod(self.stored.shape[1:]) if self.kernel else self.stored.shape[0 if self.flipped else 1]
+
+    @property
+    def weight(self) -> Float64[np.ndarray, "outputs columns"]:
+        """W, the columns of one input channel side by side; made anew each time, so that no copy is kept."""
+        matrix = self.stored.detach().to("cpu", torch.float64).numpy()
+        return np.ascontiguousarray(matrix.T if self.flipped else matrix.reshape(len(matrix), -1))
+
+    @property
+    def layout(self) -> Hashable:
+        """What the rows depend on: consumers of equal layout read the same rows."""
+        axes = (self.batch_axis, self.column_axis)
+        return (self.source, self.kernel, self.stride, self.before, self.after, self.dilation, *axes)
 
     @property
     def pads(self) -> bool:
@@ -118,20 +130,20 @@ class ConsumerInput:
             )
         )
 
+    def as_stored(self, weight: Float64[np.ndarray, "outputs columns"]) -> Shaped[Tensor, "..."]:
+        """Return another W in the form of the stored weight, in its type and on its device."""
+        matrix = torch.from_numpy(weight.T if self.flipped else weight)
+        return matrix.to(self.stored.device, self.stored.dtype).reshape(self.stored.shape)
+
     def replaced(
-        self,
-        graph: Graph,
-        value: Tensor,
-        weight: Float64[np.ndarray, "outputs columns"],
-        shift: Float64[np.ndarray, " o"],
+        self, graph: Graph, value: Tensor, stored: Shaped[Tensor, "..."], shift: Float64[np.ndarray, " outputs"]
     ) -> Tensor:
-        """Compute the consumer on a value with another weight and with ``shift`` added to its bias."""
+        """Compute the consumer on a value with another weight (in stored form) and ``shift`` added to its bias."""
         fixed: dict[str, Any] = {n.name: graph.program.fixed(n.name) for n in self.node.all_input_nodes}
-        stored = _weight_node(self.node, self.source)
-        own = fixed[stored.name]
-        matrix = torch.from_numpy(weight.T if self.flipped else weight).to(own)
-        args, kwargs = bound(self.node, fixed | {self.source: value, stored.name: matrix.reshape(own.shape)})
+        args, kwargs = bound(self.node, fixed | {self.source: value, _weight_node(self.node, self.source).name: stored})
         out = self.node.target(*args, **kwargs)  # type: ignore[operator]
+        if not shift.any():
+            return out
         axis = 1 if self.kernel else self.column_axis
         shape = [1] * out.dim()
         shape[axis] = -1
@@ -155,7 +167,6 @@ def consumer_input(graph: Graph, consumer: Consumer) -> ConsumerInput | str:
     weight = graph.program.fixed(stored.name)
     if not isinstance(weight, Tensor) or any(graph.program.fixed(n.name) is None for n in others):
         return "has a weight that the graph computes"
-    matrix = weight.detach().to("cpu", torch.float64).numpy()
     if op not in _CONVOLUTIONS:
         if weight.dim() != 2:
             return f"has a weight of {weight.dim()} axes, not a matrix"
@@ -165,23 +176,21 @@ def consumer_input(graph: Graph, consumer: Consumer) -> ConsumerInput | str:
         return ConsumerInput(
             node,
             source.name,
-            np.ascontiguousarray(matrix.T if flipped else matrix),
+            weight,
             batch_axis=_batch_axis(graph, source, axis),
             column_axis=axis,
             flipped=flipped,
         )
-    return _convolution(graph, node, source, op, matrix)
+    return _convolution(graph, node, source, op, weight)
 
 
 _CONVOLUTIONS = {"aten.conv1d": 1, "aten.conv2d": 2, "aten.conv3d": 3, "aten.convolution": 0}
 
 
-def _convolution(
-    graph: Graph, node: Node, source: Node, op: str, weight: Float64[np.ndarray, "..."]
-) -> ConsumerInput | str:
+def _convolution(graph: Graph, node: Node, source: Node, op: str, weight: Shaped[Tensor, "..."]) -> ConsumerInput | str:
     """Read the geometry of a convolution off its arguments."""
-    d = weight.ndim - 2
-    kernel = weight.shape[2:]
+    d = weight.dim() - 2
+    kernel = tuple(weight.shape[2:])
     read = dict(zip(("stride", "padding", "dilation"), (1, 0, 1), strict=True))
     for place, name in enumerate(read, start=3):
         read[name] = node.args[place] if len(node.args) > place else node.kwargs.get(name, read[name])  # type: ignore[assignment]
@@ -203,7 +212,7 @@ def _convolution(
         after = tuple(size - size // 2 for size in total)
     else:
         before = after = _each(0 if read["padding"] == "valid" else read["padding"], d)
-    return ConsumerInput(node, source.name, weight.reshape(len(weight), -1), kernel, stride, before, after, dilation)
+    return ConsumerInput(node, source.name, weight, kernel, stride, before, after, dilation)
 
 
 def _each(value: Any, d: int) -> tuple[int, ...]:

@@ -13,112 +13,77 @@ So u is exactly what the changed consumer leaves unexplained, and since a free b
 an upper bound.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float64, Int
-from torch import Tensor
+from jaxtyping import Bool, Int
 
 from netcaliper.errors import DataError, InputError
 from netcaliper.measure.consumer_input import ConsumerInput, consumer_input, pads_between
+from netcaliper.measure.consumer_moments import ConsumerMoments, Key
+from netcaliper.measure.examples import chosen_examples
+from netcaliper.measure.needed_answer import Needed
+from netcaliper.measure.needed_state import open_state, remember, remembered
 from netcaliper.measure.protocol import ROWS_PER_UNIT, Plan
-from netcaliper.stats.block_elimination import TAU, BlockElimination, Reader, eliminate_blocks, refit
-from netcaliper.stats.covariance import Covariance, Moments
-from netcaliper.stats.intervals import clopper_pearson_lower
+from netcaliper.measure.replacement import Agreement, Refitted, compare
+from netcaliper.measure.work_folder import WorkFolder
+from netcaliper.stats.block_elimination import TAU, Reader, eliminate_blocks, refit
 from netcaliper.stats.sampling import CALIBRATE, VERIFY
-from netcaliper.trace.batches import Batch, batches, count_examples, first_batch, regrouped
-from netcaliper.trace.graph import Graph, Override
-from netcaliper.trace.program import tensors_of
+from netcaliper.trace.batches import count_examples
+from netcaliper.trace.graph import Graph, Tap
 from netcaliper.trace.site import Site
 
-MAX_COLUMNS = 1024
-"""Widest consumer input that is read unless more is asked for: work grows with the cube of the columns."""
-
-_Key = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class Needed:
-    """How many units of one site its consumers need at tau.
-
-    Attributes:
-        site: name of the site.
-        units: number of units n.
-        tau: share of the variance of each consumer's output that may be lost.
-        upper_bound: number of units kept by greedy elimination, an upper bound on the fewest; ``None`` if not judged.
-        kept: units that stay.
-        order: removed units, first removed first.
-        unexplained: by consumer, u after every step.
-        final: by consumer, u at ``kept``, from the fitted weights.
-        rows: calibrate rows of the consumer with the fewest.
-        reason: why the site was not judged, in words.
-        warnings: what makes the count less sure, in words.
-    """
-
-    site: str
-    units: int
-    tau: float
-    upper_bound: int | None = None
-    kept: Int[np.ndarray, " kept"] | None = None
-    order: Int[np.ndarray, " removed"] | None = None
-    unexplained: Mapping[str, Float64[np.ndarray, " removed"]] | None = None
-    final: Mapping[str, float] | None = None
-    rows: int = 0
-    reason: str | None = None
-    warnings: tuple[str, ...] = ()
-
-    def removed(self) -> Bool[np.ndarray, " units"]:
-        """Return which units went."""
-        gone = np.zeros(self.units, dtype=bool)
-        if self.order is not None:
-            gone[self.order] = True
-        return gone
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """The network with all removed units replaced at once, against itself untouched, on verify examples.
-
-    Attributes:
-        value: share of predictions (largest output) that are the same.
-        low: one-sided 95 % Clopper-Pearson lower bound.
-        same: number of predictions that are the same.
-        examples: number of verify examples.
-        units_removed: units removed at all sites together.
-        max_abs_difference: largest difference of any output.
-    """
-
-    value: float
-    low: float
-    same: int
-    examples: int
-    units_removed: int
-    max_abs_difference: float
+MAX_COLUMNS = 9216
+"""Widest consumer input that is read unless more is asked for (1,024 channels under 3 x 3): its elimination was shown
+to take less than a minute and 4 GiB on two cores, and work grows with the cube of the columns."""
 
 
 class NeededStates:
-    """Covariances of the inputs of all consumers of the chosen sites; one that several sites feed is read once."""
+    """What elimination needs of the inputs of all consumers of the chosen sites, and the answers.
 
-    def __init__(self, graph: Graph, sites: Sequence[Site], plan: Plan, max_columns: int | None = MAX_COLUMNS) -> None:
-        self.graph, self.plan, self.max_columns = graph, plan, max_columns
-        self.sites = tuple(sites)
+    Args:
+        graph: the network.
+        sites: the sites to ask.
+        plan: of the run.
+        tau: share of the variance of each consumer's output that may be lost.
+        reach: the path goes on to this u (see ``Needed.later``).
+        max_columns: sites with a consumer of more input columns are left out; ``None`` for no limit.
+        folder: keeps moments and answers (from ``open_state``).
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        sites: Sequence[Site],
+        plan: Plan,
+        *,
+        tau: float = TAU,
+        reach: float | None = None,
+        max_columns: int | None = MAX_COLUMNS,
+        folder: WorkFolder | None = None,
+    ) -> None:
+        self.graph, self.sites, self.plan = graph, tuple(sites), plan
+        self.tau, self.reach, self.max_columns, self.folder = tau, reach, max_columns, folder
         self.reasons: dict[str, str] = {}
-        self.inputs: dict[_Key, ConsumerInput] = {}
-        self.intercept: dict[_Key, bool] = {}
-        self._refused: dict[_Key, str] = {}
+        inputs: dict[Key, ConsumerInput] = {}
+        free: dict[Key, bool] = {}
+        refused: dict[Key, str] = {}
         for site in sites:
-            reason = self._enter(site)
+            reason = self._enter(site, inputs, free, refused)
             if reason is not None:
                 self.reasons[site.name] = reason
-        wanted = {(c.node, c.operand) for site in sites if site.name not in self.reasons for c in site.consumers}
-        self.inputs = {key: source for key, source in self.inputs.items() if key in wanted}
-        self._covariance = {key: Covariance(source.columns, graph.device) for key, source in self.inputs.items()}
-        self._moments: dict[_Key, Moments] = {}
+        wanted = {key for site in sites if site.name not in self.reasons for key in _keys(site)}
+        self.inputs = {key: source for key, source in inputs.items() if key in wanted}
+        padded = {source.layout for key, source in self.inputs.items() if not free[key]}
+        self.intercept = {key: source.layout not in padded for key, source in self.inputs.items()}
+        self.moments = ConsumerMoments(graph, plan, self.inputs, self.intercept, folder)
 
-    def _enter(self, site: Site) -> str | None:
+    def _enter(
+        self, site: Site, inputs: dict[Key, ConsumerInput], free: dict[Key, bool], refused: dict[Key, str]
+    ) -> str | None:
         """Look at the consumers of a site; return why it cannot be judged, if it cannot."""
         if site.refused is not None:
             return f"its consumers are not resolved: {site.refused}"
@@ -134,117 +99,116 @@ class NeededStates:
                 return (
                     f"consumer {consumer.name} reads the units through {', '.join(consumer.through)}, which mixes them"
                 )
-            if key not in self.inputs and key not in self._refused:
+            if key not in inputs and key not in refused:
                 source = consumer_input(self.graph, consumer)
                 if isinstance(source, str):
-                    self._refused[key] = source
+                    refused[key] = source
                 else:
-                    self.inputs[key] = source
-            if key in self._refused:
-                return f"consumer {consumer.name} {self._refused[key]}"
-            source = self.inputs[key]
+                    inputs[key] = source
+            if key in refused:
+                return f"consumer {consumer.name} {refused[key]}"
+            source = inputs[key]
             if self.max_columns is not None and source.columns > self.max_columns:
                 return (
                     f"consumer {consumer.name} has {source.columns:,} input columns, more than the "
                     f"{self.max_columns:,} that are read; measure `needed` by itself with a larger `max_columns`"
                 )
-            free = not pads_between(self.graph, site, source)
-            self.intercept[key] = self.intercept.get(key, True) and free
+            free[key] = free.get(key, True) and not pads_between(self.graph, site, source)
         return None
 
-    def taps(self, index: Int[np.ndarray, " examples"]) -> dict[str, Callable[..., None]]:
+    @property
+    def missing(self) -> bool:
+        """Whether a pass over the calibrate examples is needed; not if all moments are on disk already."""
+        return self.moments.missing
+
+    def taps(self, index: Int[np.ndarray, " examples"]) -> dict[str, Tap]:
         """Return what feeds the states, by node, for a batch of examples with these indices in the data."""
-        by_node: dict[str, list[_Key]] = {}
-        for key, source in self.inputs.items():
-            by_node.setdefault(source.source, []).append(key)
-        return {node: self._tap(keys, index) for node, keys in by_node.items()}
+        return self.moments.taps(index)
 
-    def _tap(self, keys: Sequence[_Key], index: Int[np.ndarray, " examples"]) -> Callable[..., None]:
-        def tap(value: Tensor, *_: Tensor) -> None:
-            for key in keys:
-                source = self.inputs[key]
-                width = source.width(value, len(index))
-                example, position = self.plan.sample(index, CALIBRATE, source.columns, width)
-                self._covariance[key].update(source.rows(value.detach(), len(index), example, position))
-
-        return tap
-
-    def moments(self, key: _Key) -> Moments:
-        """Return the moments of the input of a consumer; the state is let go."""
-        if key not in self._moments:
-            self._moments[key] = self._covariance.pop(key).finish()
-        return self._moments[key]
-
-    def reader(self, key: _Key, owner: Int[np.ndarray, " columns"], name: str) -> Reader:
-        """Return a consumer as block elimination takes it; finite or refused."""
-        source, moments = self.inputs[key], self.moments(key)
-        rows = moments.count
-        covariance = moments.covariance * ((rows - 1) / rows)
-        variance = float(np.einsum("ij,ij->", source.weight @ covariance, source.weight))
-        moment = covariance if self.intercept[key] else covariance + np.outer(moments.mean, moments.mean)
-        return Reader(moment, source.weight, owner, variance, rows, name)
-
-    def judge(self, site: Site, stage: Int[np.ndarray, " units"] | None = None, tau: float = TAU) -> Needed:
-        """Eliminate at one site.
+    def judge(self, site: Site, stage: Int[np.ndarray, " units"] | None = None) -> Needed:
+        """Eliminate at one site, unless the answer is on disk.
 
         Args:
             site: one of the sites.
             stage: as in ``eliminate_blocks``; units that other measures found to be idle go first.
-            tau: share of the variance of each consumer's output that may be lost.
         """
+        nothing = Needed(site.name, site.units, self.tau)
         if site.name in self.reasons:
-            return Needed(site.name, site.units, tau, reason=self.reasons[site.name])
-        keys = [(consumer.node, consumer.operand) for consumer in site.consumers]
-        rows = min(self.moments(key).count for key in keys)
-        for key, consumer in zip(keys, site.consumers, strict=True):
-            count, columns = self.moments(key).count, self.inputs[key].columns
+            return replace(nothing, reason=self.reasons[site.name])
+        counts = [self.moments.rows(key) for key in _keys(site)]
+        for key, consumer, count in zip(_keys(site), site.consumers, counts, strict=True):
+            columns = self.inputs[key].columns
             if count <= columns + 1:
                 reason = (
                     f"too few rows ({count:,} for the {columns:,} input columns of {consumer.name}): every unit would "
                     f"look explained by the others; give more examples ({ROWS_PER_UNIT * columns:,} rows are enough)"
                 )
-                return Needed(site.name, site.units, tau, rows=rows, reason=reason)
-        readers = [
-            self.reader(key, self.inputs[key].unit_of_column(consumer), consumer.name)
-            for key, consumer in zip(keys, site.consumers, strict=True)
-        ]
-        found: BlockElimination = eliminate_blocks(readers, site.units, tau, stage)
+                return replace(nothing, rows=min(counts), reason=reason)
+        stage = np.zeros(site.units, dtype=np.int64) if stage is None else stage.astype(np.int64)
+        file = f"site-{self.sites.index(site):03}"
+        if self.folder is not None and self.folder.holds(file):
+            return remembered(nothing, self.folder, file, stage)
+        answer = self._eliminate(site, stage, min(counts))
+        if self.folder is not None:
+            remember(answer, self.folder, file, stage)
+        return answer
+
+    def _eliminate(self, site: Site, stage: Int[np.ndarray, " units"], rows: int) -> Needed:
+        """Eliminate from moments that are there."""
+        owners: dict[bytes, np.ndarray] = {}  # consumers that read the same columns share the work
+        readers = []
+        for key, consumer in zip(_keys(site), site.consumers, strict=True):
+            owner = self.inputs[key].unit_of_column(consumer)
+            readers.append(self.moments.reader(key, owners.setdefault(owner.tobytes(), owner), consumer.name))
+        found = eliminate_blocks(readers, site.units, self.tau, stage, self.reach)
         names = [consumer.name for consumer in site.consumers]
         return Needed(
             site.name,
             site.units,
-            tau,
+            self.tau,
             len(found.kept),
             found.kept,
             found.order,
             {name: found.unexplained[:, i] for i, name in enumerate(names)},
             {name: float(found.final[i]) for i, name in enumerate(names)},
+            found.later,
+            found.later_unexplained.max(1),
             rows,
             warnings=_warnings(readers),
         )
 
-    def replacements(self, answers: Sequence[Needed]) -> dict[str, tuple[ConsumerInput, np.ndarray, np.ndarray]]:
+    def refitted(self, removed: Mapping[str, Bool[np.ndarray, " units"]]) -> dict[str, Refitted]:
         """Fit every consumer to the units that stay at all sites together.
 
+        Args:
+            removed: by site the units that go; of sites that are not named none goes.
+
         Returns:
-            By node of the consumer its input, the new weight and what is added to the bias.
+            By node the consumers that lose a column.
         """
-        removed = {answer.site: answer.removed() for answer in answers if answer.order is not None}
-        gone: dict[_Key, np.ndarray] = {}
+        gone: dict[Key, np.ndarray] = {}
         for site in self.sites:
-            for consumer in site.consumers if site.name in removed else ():
-                key = (consumer.node, consumer.operand)
+            if not np.any(removed.get(site.name, False)):
+                continue
+            for key, consumer in zip(_keys(site), site.consumers, strict=True):
                 owner = self.inputs[key].unit_of_column(consumer)
                 lost = np.zeros(len(owner), dtype=bool)
                 lost[owner >= 0] = removed[site.name][owner[owner >= 0]]
                 gone[key] = gone.get(key, False) | lost
-        fitted = {}
+        alike: dict[Any, list[Key]] = {}
         for key, lost in gone.items():
             if lost.any():
-                reader = self.reader(key, np.arange(len(lost)), key[0])
-                weight, _ = refit(reader, lost)
-                shift = (reader.weight - weight) @ self.moments(key).mean if self.intercept[key] else None
-                fitted[key[0]] = (self.inputs[key], weight, np.zeros(len(weight)) if shift is None else shift)
+                alike.setdefault((self.inputs[key].layout, lost.tobytes()), []).append(key)
+        fitted = {}
+        for keys in alike.values():
+            lost = gone[keys[0]]
+            owner = np.arange(len(lost))
+            readers = [self.moments.reader(key, owner, key[0]) for key in keys]
+            for key, reader, (weight, _) in zip(keys, readers, refit(readers, lost), strict=True):
+                shift = np.zeros(len(weight))
+                if self.intercept[key]:
+                    shift = (reader.weight - weight) @ self.moments.mean(key)
+                fitted[key[0]] = Refitted(self.inputs[key], self.inputs[key].as_stored(weight), shift)
         return fitted
 
 
@@ -257,7 +221,8 @@ def needed(
     sites: Sequence[str] | None = None,
     max_columns: int | None = None,
     verify: bool = False,
-) -> tuple[tuple[Needed, ...], Agreement | None]:
+    state: str | PathLike[str] | None = None,
+) -> tuple[tuple[Needed, ...], Agreement | str | None]:
     """Ask of every site how many units its consumers need, in one pass over the calibrate examples.
 
     Args:
@@ -268,12 +233,14 @@ def needed(
         sites: names of the sites to ask; all by default.
         max_columns: leave out sites with a consumer of more input columns; no limit by default.
         verify: read the verify examples once, with all removed units of all sites replaced at once.
+        state: a folder for what is done already: the moments once the pass is over, then the answer of every site.
+            Called again with the same folder, an interrupted measurement goes on from there.
 
     Returns:
-        An answer for every site, and the agreement if it was asked for.
+        An answer for every site; and if it was asked for the agreement, whatever it is, or why there is none.
 
     Raises:
-        InputError: an unknown site or a tau outside [0, 1).
+        InputError: an unknown site, a tau outside [0, 1), or a state that belongs to other work.
         DataError: the data are too few, or an input of a consumer is not finite.
     """
     if not 0 <= tau < 1:
@@ -283,74 +250,31 @@ def needed(
     plan.check()
     if verify and not plan.sizes["verify"]:
         raise DataError(f"`data` must give a verify example to verify on, got none of {plan.examples}; give more.")
-    states = NeededStates(graph, chosen, plan, max_columns)
-    for batch in _examples(graph, data, plan, CALIBRATE):
-        graph.run(batch, taps=states.taps(batch.indices.numpy()))
-    answers = tuple(states.judge(site, tau=tau) for site in chosen)
-    return answers, agreement(graph, data, plan, states, answers) if verify else None
+    folder = None if state is None else open_state(state, graph, data, plan, chosen, tau=tau, max_columns=max_columns)
+    states = NeededStates(graph, chosen, plan, tau=tau, max_columns=max_columns, folder=folder)
+    if states.missing:
+        for batch in chosen_examples(graph, data, plan.split == CALIBRATE):
+            graph.run(batch, taps=states.taps(batch.indices.numpy()))
+    answers = tuple(states.judge(site) for site in chosen)
+    return answers, agreement(states, data, answers) if verify else None
 
 
-def agreement(
-    graph: Graph, data: Iterable[Any], plan: Plan, states: NeededStates, answers: Sequence[Needed]
-) -> Agreement | None:
+def agreement(states: NeededStates, data: Iterable[Any], answers: Sequence[Needed]) -> Agreement | str:
     """Replace all removed units of all sites at once and compare predictions on the verify examples.
 
-    Every consumer is computed with its fitted weight, so that errors of one site reach the next ones. An output of
-    shape ``[examples, classes]`` gives one prediction an example; without such an output there is no agreement.
+    Every consumer is computed with its fitted weight, so that errors of one site reach the next ones.
 
     Returns:
-        The agreement, whatever it is; ``None`` if the network makes no such prediction.
+        The agreement, whatever it is; or why there is none, in words.
     """
-    fitted = states.replacements(answers)
-    same = total = 0
-    largest = 0.0
-    for batch in _examples(graph, data, plan, VERIFY):
-        taps, overrides = _replacing(graph, fitted)
-        plain = tensors_of(graph.run(batch).output)[0]
-        changed = tensors_of(graph.run(batch, taps=taps, overrides=overrides).output)[0]
-        if plain.dim() != 2 or plain.shape[1] < 2 or len(plain) != batch.size:
-            return None
-        same += int((plain.argmax(1) == changed.argmax(1)).sum())
-        total += batch.size
-        largest = max(largest, float((plain - changed).abs().max()))
-    removed = sum(int(answer.removed().sum()) for answer in answers)
-    return Agreement(same / total, clopper_pearson_lower(same, total), same, total, removed, largest)
+    variant = states.refitted({answer.site: answer.removed() for answer in answers})
+    examples = chosen_examples(states.graph, data, states.plan.split == VERIFY)
+    found = compare(states.graph, examples, {"needed": variant})
+    return found if isinstance(found, str) else found["needed"]
 
 
-def _examples(graph: Graph, data: Iterable[Any], plan: Plan, part: int) -> Iterator[Batch]:
-    """Give the examples of one split, as many at a time as the data do if the graph takes any number."""
-    size = first_batch(data, inputs_required=graph.inputs_required).size if graph.dynamic_batch else graph.traced_batch
-
-    def wanted() -> Iterator[Batch]:
-        for batch in batches(data, inputs_required=graph.inputs_required):
-            yield batch.take(torch.from_numpy(np.flatnonzero(plan.split[batch.indices.numpy()] == part)))
-
-    return regrouped(wanted(), size)
-
-
-def _replacing(
-    graph: Graph, fitted: Mapping[str, tuple[ConsumerInput, np.ndarray, np.ndarray]]
-) -> tuple[dict[str, Callable[..., None]], dict[str, Override]]:
-    """Return taps that hold the inputs of consumers and overrides that compute the consumers with other weights."""
-    held: dict[str, Tensor] = {}
-
-    def hold(name: str) -> Callable[..., None]:
-        def tap(value: Tensor, *_: Tensor) -> None:
-            held[name] = value
-
-        return tap
-
-    def compute(source: ConsumerInput, weight: np.ndarray, shift: np.ndarray) -> Callable[[Tensor], Tensor]:
-        def override(old: Tensor) -> Tensor:
-            new = source.replaced(graph, held[source.source], weight, shift)
-            if new.shape != old.shape:  # a graph of fixed batch size, filled up: those that are cut again stay
-                new = torch.cat([new, old[len(new) :]])
-            return new
-
-        return override
-
-    taps = {source.source: hold(source.source) for source, _, _ in fitted.values()}
-    return taps, {node: compute(*parts) for node, parts in fitted.items()}
+def _keys(site: Site) -> list[Key]:
+    return [(consumer.node, consumer.operand) for consumer in site.consumers]
 
 
 def _warnings(readers: Sequence[Reader]) -> tuple[str, ...]:

@@ -6,19 +6,23 @@ import numpy as np
 
 from netcaliper.measure.partition import NEEDED
 from netcaliper.measure.protocol import JACKKNIFE
-from netcaliper.reading.schema import NetworkReading, Share, SiteReading
+from netcaliper.measure.prunable import Pruned
+from netcaliper.measure.replacement import Agreement
+from netcaliper.measure.site_record import SiteAnswer
+from netcaliper.reading.schema import NeededAt, NetworkReading, Share
 from netcaliper.stats.intervals import jackknife
 from netcaliper.trace.site import Site
 
 
 def network_reading(
     sites: Sequence[Site],
-    records: Sequence[SiteReading],
+    answers: Sequence[SiteAnswer],
     *,
-    verdicts: Sequence[np.ndarray | None],
-    left_out: Sequence[np.ndarray | None],
     parameters: int,
     macs: int,
+    pruned: Pruned | None = None,
+    agreement: Agreement | None = None,
+    needed_at_97: NeededAt | None = None,
 ) -> NetworkReading:
     """Sum up the sites that were read.
 
@@ -28,12 +32,15 @@ def network_reading(
 
     Args:
         sites: the sites that were read.
-        records: what was read there.
-        verdicts: codes of the units at every site, ``None`` where nothing was judged.
-        left_out: the redundant share of every site without each fold of examples, ``None`` where folds were not kept.
+        answers: what was read there.
         parameters: number of parameters of the model.
         macs: multiply-accumulates of one example.
+        pruned: what came of taking units away at all sites at once.
+        agreement: on verify examples, of the network without all units that its consumers can do without.
+        needed_at_97: the fewest units at an agreement of .97.
     """
+    records = [answer.record for answer in answers]
+    verdicts = [answer.arrays.get("verdict") for answer in answers]
     rows = [_rows(number, site) for number, site in enumerate(sites)]
     judged = all(record.needed is not None for record in records)
     needed: set[tuple[int, int]] = set()
@@ -47,7 +54,14 @@ def network_reading(
         sites=len(sites),
         units=len(set().union(*map(set, rows))),
         needed_units=len(needed) if judged else None,
-        redundant=_mean([record.redundant for record in records], left_out),
+        prunable=None if pruned is None else pruned.share,
+        redundant=_mean(
+            [record.redundant for record in records], [answer.left_out.get("redundant") for answer in answers]
+        ),
+        agreement=None if agreement is None else agreement.value,
+        agreement_low=None if agreement is None else agreement.low,
+        ablation=None if pruned is None else pruned.ablation,
+        needed_at_97=needed_at_97,
     )
 
 

@@ -1,13 +1,14 @@
-"""``nc.measure``: everything static about a network, in one pass over the data."""
+"""``nc.measure``: everything static about a network, with its untrained twin beside it."""
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, get_args
+from os import PathLike
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -15,38 +16,34 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import netcaliper
-from netcaliper.errors import DataError, InputError
+from netcaliper.errors import InputError
 from netcaliper.measure.estimate import estimate
-from netcaliper.measure.fingerprint import DataFingerprint, model_fingerprint
-from netcaliper.measure.labels import check_labels
-from netcaliper.measure.network import network_reading
-from netcaliper.measure.partition import counts, partition
-from netcaliper.measure.protocol import Measure, Mode, Plan, Sight
+from netcaliper.measure.fingerprint import model_fingerprint
+from netcaliper.measure.needed_at import REACH
+from netcaliper.measure.needed_state import open_state
+from netcaliper.measure.network_run import NetworkRun
+from netcaliper.measure.one_pass import Tell
+from netcaliper.measure.protocol import Measure, Mode, Plan
 from netcaliper.measure.redundant import RedundantMeasure
+from netcaliper.measure.selectivity import SelectivityMeasure
+from netcaliper.measure.twin import make_twin, twin_passes
 from netcaliper.measure.unit_states import UnitStatesMeasure
 from netcaliper.reading.reading import Reading
-from netcaliper.reading.schema import ConsumerRecord, Cost, Provenance, SiteReading, Skipped
-from netcaliper.stats.sampling import VERIFY
-from netcaliper.trace.batches import (
-    Batch,
-    as_batch,
-    batches,
-    check_values,
-    count_examples,
-    first_batch,
-    raw_batches,
-    regrouped,
-)
+from netcaliper.reading.schema import Cost, Provenance, Skipped, Twin
+from netcaliper.stats.block_elimination import TAU
+from netcaliper.trace.batches import Batch, as_batch, check_values, count_examples, first_batch, raw_batches
 from netcaliper.trace.export import device_of
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site
 from netcaliper.trace.trace import trace
 
-MEASURES: tuple[Measure, ...] = (UnitStatesMeasure(), RedundantMeasure())
-"""The static measures, in the order in which their findings are entered."""
+ONE_PASS: tuple[Measure, ...] = (UnitStatesMeasure(), RedundantMeasure(), SelectivityMeasure())
+"""The measures that one pass feeds, in the order in which their findings are entered."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with a phase in words, the examples done and the examples in all."""
+MEASURES = (*(m.name for m in ONE_PASS), "needed", "needed_at_97", "prunable")
+"""The names of all static measures."""
+
+Ablated = Literal["zero", "mean"]
 
 
 def measure(
@@ -62,27 +59,37 @@ def measure(
     device: str | torch.device | None = None,
     name: str | None = None,
     data_name: str | None = None,
-    progress: Progress | None = None,
+    twin: Callable[[], nn.Module] | bool = True,
+    ablation: Ablated = "zero",
+    state: str | PathLike[str] | None = None,
+    progress: Tell | None = None,
 ) -> Reading:
-    """Read what the units of a trained network do.
+    """Read what the units of a trained network do, how many of them it needs, and what an untrained twin shows.
 
-    Examples are split by index into calibrate (1/2), select (1/4) and verify (1/4). Calibrate and select examples are
-    run once; verify examples are not run at all. What is fitted uses calibrate rows, what is confirmed uses select
-    rows. The split and the rows read depend on ``seed`` and the example index alone, not on the batches.
+    Examples are split by index into calibrate (1/2), select (1/4) and verify (1/4). What is fitted uses calibrate
+    examples; what is confirmed or chosen uses select examples, and so do ablations; verify examples are run once, after
+    everything is frozen. The split and the rows read depend on ``seed`` and the example index alone, not on the
+    batches.
 
     Args:
         model: a module (left exactly as it is), or its graph from ``nc.trace``.
-        data: any re-iterable of batches: tensors, ``(inputs, labels)``, tuples or dicts of tensors; labels stay unread.
+        data: any re-iterable of batches: tensors, ``(inputs, labels)``, tuples or dicts of tensors. Class selectivity
+            reads the labels, nothing else does.
         example: a batch to trace the model with; the first batch of ``data`` by default.
-        seed: of the split, the folds and the rows read.
-        mode: ``"default"``, or ``"paper"`` for the published redundant share (at up to 50,000 rows).
+        seed: of the split, the folds, the rows read, the permutations and the twin.
+        mode: ``"default"``, or ``"paper"`` for the published redundant and prunable shares.
         sites: names or shell patterns of the sites to read; network numbers then speak of these only.
-        only: names of the measures to take, ``"unit_states"`` and ``"redundant"``.
+        only: names of the measures to take, of ``MEASURES``.
         skip: names of the measures to leave out.
         device: where to run, the model's own device by default; on another one a copy is run.
         name: of the model in the reading.
         data_name: of the data in the reading.
-        progress: called with ``(phase, done, total)`` as the run goes on.
+        twin: a function without arguments that builds the same network untrained; ``True`` for the trained weights with
+            the entries of each tensor permuted; ``False`` for no twin.
+        ablation: what stands in for units that are taken away, ``"zero"`` or their ``"mean"``.
+        state: a folder for what block elimination needs and finds; an interrupted run that is given again with the same
+            folder does not do again what is there.
+        progress: called with ``(phase, done, total)`` as the run goes on, first with the estimated cost.
 
     Returns:
         The reading.
@@ -93,11 +100,17 @@ def measure(
             finite.
         TraceError: the model cannot be read.
     """
-    chosen = _measures(only, skip)
-    if mode not in get_args(Mode):
-        raise InputError(f"`mode` must be one of {', '.join(get_args(Mode))}, got {mode!r}; choose one of these.")
+    names = _measures(only, skip)
+    for argument, given, known in (("mode", mode, get_args(Mode)), ("ablation", ablation, get_args(Ablated))):
+        if given not in known:
+            raise InputError(f"`{argument}` must be one of {', '.join(known)}, got {given!r}; choose one of these.")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise InputError(f"`seed` must be an integer, got {seed!r}; pass for instance seed=0.")
+    if not (isinstance(twin, bool) or callable(twin)):
+        raise InputError(
+            f"`twin` must be True, False or a function without arguments that builds the network anew, got {twin!r}."
+        )
+    tell = progress or (lambda phase, done, total: None)
     clock = _Clock()
     with clock("trace"):
         graph = _graph(model, data, example, device, name)
@@ -107,35 +120,59 @@ def measure(
         plan.check()
         first = first_batch(data, inputs_required=graph.inputs_required)
         macs = _macs(graph, first)
-    if progress is not None:
-        progress(f"reading {estimate(places, plan, macs)}", 0, plan.examples)
-    with clock("run"):
-        sweep = _Pass(graph, places, chosen, plan)
-        sweep.run(data, first.size, progress)
-    with clock("finish"):
-        answers = [_answer(place, sweep, chosen, plan, progress) for place in places]
-    records = tuple(answer.record for answer in answers)
-    arrays = {f"{i}/{key}": array for i, answer in enumerate(answers) for key, array in answer.arrays.items()}
-    network = network_reading(
-        places,
-        records,
-        verdicts=[answer.arrays.get("verdict") for answer in answers],
-        left_out=[answer.left_out.get("redundant") for answer in answers],
-        parameters=_parameters(graph),
-        macs=macs,
-    )
+        folder = None
+        if state is not None and "needed" in names:
+            reach = REACH if "needed_at_97" in names else None
+            folder = open_state(state, graph, data, plan, places, tau=TAU, reach=reach)
+
+    def planned(graph: Graph, *, trained: bool) -> NetworkRun:
+        return NetworkRun(
+            graph,
+            places,
+            plan,
+            tuple(m for m in ONE_PASS if m.name in names),
+            names if trained else names - {"needed_at_97"},
+            parameters=_parameters(graph),
+            macs=macs,
+            verify=trained,
+            ablation=ablation,
+            folder=folder if trained else None,
+        )
+
+    run = planned(graph, trained=True)
+    with clock("estimate"):
+        untrained = [planned(graph, trained=False)] if twin else []
+        cost = estimate([run, *untrained], twin_passes(graph, plan) if twin else 0.0)
+    tell(str(cost), 0, plan.examples)
+    with clock("read"):
+        read = run.run(data, first.size, tell)
+    other, record, passes = None, None, read.passes
+    if twin:
+        with clock("twin"):
+            made = make_twin(graph, data, plan, twin if callable(twin) else "shuffled", seed=seed)
+            other = planned(made.graph, trained=False).run(
+                data, first.size, lambda phase, done, total: tell(f"twin: {phase}", done, total)
+            )
+            record = Twin(
+                kind=made.kind,
+                seed=made.seed,
+                network=other.network,
+                sites=other.sites,
+                warnings=(*made.warnings, *other.warnings),
+            )
+        passes += other.passes + twin_passes(graph, plan)
     provenance = Provenance(
         model=name or graph.name,
         model_fingerprint=model_fingerprint(_weights(graph)),
         data=data_name or _describe(data),
-        data_fingerprint=sweep.fingerprint.finish(),
+        data_fingerprint=read.fingerprint,
         seed=seed,
         mode=mode,
         device=str(graph.device),
         dtype=str(graph.dtype).removeprefix("torch."),
         batch=f"{first.size:,} examples",
         examples=plan.sizes,
-        verification_reads=0,
+        verification_reads=read.verification_reads,
         replay=dict(graph.replay),
         versions={
             "netcaliper": netcaliper.__version__,
@@ -144,163 +181,34 @@ def measure(
             "python": platform.python_version(),
         },
     )
-    passes = (plan.sizes["calibrate"] + plan.sizes["select"]) / plan.examples
     return Reading(
         provenance=provenance,
-        network=network,
-        sites=records,
+        network=read.network,
+        sites=read.sites,
         skipped=tuple(Skipped(name=skipped, reason=reason) for skipped, reason in graph.skipped),
-        warnings=_warnings(data),
+        warnings=(*_warnings(data), *read.warnings),
+        twin=record,
         cost=Cost(seconds=clock.seconds, passes=passes),
-        arrays=arrays,
+        arrays=read.arrays | ({f"twin/{key}": array for key, array in other.arrays.items()} if other else {}),
     )
 
 
-class _Pass:
-    """One pass over the data with a tap on every chosen site."""
-
-    def __init__(self, graph: Graph, sites: Sequence[Site], measures: Sequence[Measure], plan: Plan) -> None:
-        self.graph, self.plan = graph, plan
-        self.fingerprint = DataFingerprint()
-        self.positions = {site.name: 0 for site in sites}
-        self.states = {site.name: {m.name: m.state(site, plan, graph.device) for m in measures} for site in sites}
-        self._sites = sites
-        self._fold = torch.from_numpy(plan.fold).to(graph.device)
-
-    def run(self, data: Iterable[Any], size: int, progress: Progress | None) -> None:
-        """Run all calibrate and select examples, ``size`` at a time if the graph takes any number.
-
-        Raises:
-            DataError: the data hold another number of examples than were counted.
-        """
-        size = size if self.graph.dynamic_batch else self.graph.traced_batch
-        for batch in regrouped(self._wanted(data, progress), size):
-            index = batch.indices.numpy()
-            taps = {site.name: self._tap(site, index) for site in self._sites}
-            check_labels(batch, self.graph.run(batch, taps=taps).output)
-
-    def _wanted(self, data: Iterable[Any], progress: Progress | None) -> Iterator[Batch]:
-        """Give the calibrate and select examples of every batch."""
-        seen = 0
-        for batch in batches(data, inputs_required=self.graph.inputs_required):
-            self.fingerprint.update(batch)
-            seen += batch.size
-            if seen > self.plan.examples:
-                break
-            wanted = np.flatnonzero(self.plan.split[batch.indices.numpy()] != VERIFY)
-            yield batch.take(torch.from_numpy(wanted))
-            if progress is not None:
-                progress("reading", seen, self.plan.examples)
-        if seen != self.plan.examples:
-            raise DataError(
-                f"`data` must give the same {self.plan.examples:,} examples on every pass, got "
-                f"{'more' if seen > self.plan.examples else f'only {seen:,}'} on the second; make it a list of batches "
-                "or a DataLoader over a fixed data set."
-            )
-
-    def _tap(self, site: Site, index: np.ndarray) -> Callable[..., None]:
-        """Return the function that feeds the states of a site."""
-        fold = self._fold[torch.from_numpy(index).to(self._fold.device)]
-
-        def tap(value: Tensor, *inputs: Tensor) -> None:
-            read = inputs if site.activation is not None else ()
-            rows, *before = (site.rows(tensor.detach(), len(index)) for tensor in (value, *read))
-            self.positions[site.name] = max(self.positions[site.name], rows.shape[1])
-            sight = Sight(rows, tuple(before), index, fold)
-            for state in self.states[site.name].values():
-                state.update(sight)
-
-        return tap
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """Everything about one site."""
-
-    record: SiteReading
-    arrays: Mapping[str, np.ndarray]
-    left_out: Mapping[str, np.ndarray]
-
-
-def _answer(site: Site, sweep: _Pass, measures: Sequence[Measure], plan: Plan, progress: Progress | None) -> _Answer:
-    """Finish the states of one site and enter the findings."""
-    if progress is not None:
-        progress(f"judging {site.name}", plan.examples, plan.examples)
-    states = sweep.states[site.name]
-    findings = {m.name: m.finish(site, states.pop(m.name), plan) for m in measures}
-    fields: dict[str, Any] = {"rows": 0, "select_rows": 0}
-    arrays: dict[str, np.ndarray] = {}
-    marks: dict[str, np.ndarray] = {}
-    left_out: dict[str, np.ndarray] = {}
-    reasons, warnings = [], []
-    for found in findings.values():
-        fields |= found.fields
-        arrays |= found.arrays
-        marks |= found.marks
-        left_out |= found.left_out
-        reasons += [found.reason] if found.reason else []
-        warnings += found.warnings
-    if "dead" in marks:
-        verdict = partition(marks["dead"], marks["constant"], marks.get("removed"), marks.get("duplicate"))
-        arrays["verdict"] = verdict
-        fields |= counts(verdict)
-        warnings += _rare(marks, arrays)
-    missing = [m.name for m in MEASURES if m.name not in findings]
-    if missing:
-        reasons.append(f"not measured: {', '.join(missing)}")
-    record = SiteReading(
-        name=site.name,
-        kind=site.kind,
-        op=site.op,
-        units=site.units,
-        positions=sweep.positions[site.name],
-        examples=plan.sizes["calibrate"] + plan.sizes["select"],
-        group=site.group,
-        consumers=tuple(
-            ConsumerRecord(
-                name=c.name,
-                op=c.op,
-                columns=int(np.count_nonzero(c.unit_of_column >= 0)),
-                units=len(np.unique(c.unit_of_column[c.unit_of_column >= 0])),
-                through=c.through,
-            )
-            for c in site.consumers
-        ),
-        readers=site.readers,
-        barriers=site.barriers,
-        refused=site.refused,
-        reason="; ".join(reasons) or None,
-        warnings=tuple(warnings),
-        **fields,
-    )
-    return _Answer(record, arrays, left_out)
-
-
-def _rare(marks: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """Warn about units that vary on some row but on none of the rows that the covariance read."""
-    if "r2" not in arrays:
-        return []
-    rare = int(np.count_nonzero(np.isnan(arrays["r2"]) & ~marks["dead"] & ~marks["constant"]))
-    if not rare:
-        return []
-    return [f"{rare:,} units vary too rarely to be judged on the sampled rows and count as needed; give more examples."]
-
-
-def _measures(only: str | Sequence[str] | None, skip: str | Sequence[str] | None) -> tuple[Measure, ...]:
-    """Choose measures by name."""
-    known = [m.name for m in MEASURES]
+def _measures(only: str | Sequence[str] | None, skip: str | Sequence[str] | None) -> frozenset[str]:
+    """Choose measures by name; what is needed at an agreement takes what is needed."""
     lists = {}
     for argument, names in (("only", only), ("skip", skip)):
         lists[argument] = [names] if isinstance(names, str) else list(names or ())
-        for unknown in set(lists[argument]) - set(known):
+        for unknown in set(lists[argument]) - set(MEASURES):
             raise InputError(
-                f"`{argument}` must name measures among {', '.join(known)}, got {unknown!r}; choose from these."
+                f"`{argument}` must name measures among {', '.join(MEASURES)}, got {unknown!r}; choose from these."
             )
-    chosen = tuple(m for m in MEASURES if m.name in (lists["only"] or known) and m.name not in lists["skip"])
+    chosen = frozenset(lists["only"] or MEASURES) - frozenset(lists["skip"])
     if not chosen:
         raise InputError(
-            f"`only` and `skip` must leave a measure of {', '.join(known)}, got none; drop one of the two."
+            f"`only` and `skip` must leave a measure of {', '.join(MEASURES)}, got none; drop one of the two."
         )
+    if "needed_at_97" in chosen and "needed" not in chosen:
+        return chosen - {"needed_at_97"} if "needed" in lists["skip"] else chosen | {"needed"}
     return chosen
 
 

@@ -4,6 +4,7 @@ Sites are matched by name. A difference is ``b - a``. Whether two readings may b
 another model, other data, another seed or mode make some differences meaningless, and the reader is told which.
 """
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 from netcaliper.reading.reading import Reading
@@ -17,25 +18,45 @@ NETWORK_SHARES = ("prunable", "redundant")
 NETWORK_VALUES = ("agreement", "agreement_low", "path_length", "path_length_normalized")
 SITE_COUNTS = (
     "units", "dead", "constant", "duplicate", "dependent", "absorbable", "needed", "always_on", "mixed", "always_off",
-    "unconfirmed", "rows",
+    "unconfirmed", "rows", "selective",
 )  # fmt: skip
-SITE_SHARES = ("redundant", "redundant_correlation", "linear_zone", "bending_share")
+SITE_VALUES = ("correlated_neighbors", "mean_correlation")
+SITE_SHARES = ("prunable", "redundant", "redundant_correlation", "linear_zone", "bending_share", "selectivity")
 SITE_WORDS = ("kind", "op", "group", "refused", "reason")
+ABLATION_WORDS = ("perturbation", "order", "task")
+ABLATION_NUMBERS = ("threshold", "permutations", "censored", "count", "examples", "bootstrap_low", "bootstrap_high")
+NEEDED_AT_WORDS = ("met", "reason")
+NEEDED_AT_NUMBERS = (
+    "target", "tau", "units", "units_before", "agreement", "agreement_low", "examples", "advantage", "advantage_low",
+    "advantage_high",
+)  # fmt: skip
+
+_OWN_SHARES = frozenset(
+    {
+        *NETWORK_SHARES, *SITE_SHARES, "agreement", "agreement_low", "unexplained", "ablation.threshold",
+        "ablation.bootstrap_low", "ablation.bootstrap_high", "needed_at_97.target", "needed_at_97.tau",
+        "needed_at_97.agreement", "needed_at_97.agreement_low", "needed_at_97.advantage",
+        "needed_at_97.advantage_low", "needed_at_97.advantage_high",
+    }
+)  # fmt: skip
+SHARES = _OWN_SHARES | {f"twin_{name}" for name in _OWN_SHARES}
+"""Fields that are shares, to be written as percentages, with differences in points."""
 
 
 class Change(Record):
     """One number or word that differs.
 
     Attributes:
-        field: its name in the reading.
+        field: its name in the reading; parts of a record inside as ``needed_at_97.units``, numbers of the twin as
+            ``twin_needed``, and ``unexplained`` the largest over consumers.
         before, after: the values in a and in b; ``None`` where it was not measured.
         difference: ``after - before`` for numbers that both have.
         apart: for shares with intervals in both: whether the intervals are disjoint.
     """
 
     field: str
-    before: int | float | str | None
-    after: int | float | str | None
+    before: bool | int | float | str | None
+    after: bool | int | float | str | None
     difference: int | float | None = None
     apart: bool | None = None
 
@@ -102,9 +123,20 @@ def diff(a: Reading, b: Reading) -> ReadingDiff:
     first = {site.name: site for site in a.sites}
     second = {site.name: site for site in b.sites}
     common = [name for name in first if name in second]
-    sites = [SiteDiff(name=name, changes=_site_changes(first[name], second[name])) for name in common]
+    ours, theirs = _twins(a), _twins(b)
+    sites = [
+        SiteDiff(
+            name=name,
+            changes=(
+                *_site_changes(first[name], second[name]),
+                *_of_twin(_site_changes(ours.get(name), theirs.get(name))),
+            ),
+        )
+        for name in common
+    ]
     changed = tuple(site for site in sites if site.changes)
-    network = _network_changes(a.network, b.network)
+    twins = _network_changes(a.twin and a.twin.network, b.twin and b.twin.network)
+    network = (*_network_changes(a.network, b.network), *_of_twin(twins))
     added = tuple(name for name in second if name not in first)
     removed = tuple(name for name in first if name not in second)
     return ReadingDiff(
@@ -120,40 +152,74 @@ def diff(a: Reading, b: Reading) -> ReadingDiff:
     )
 
 
-def _site_changes(a: SiteReading, b: SiteReading) -> tuple[Change, ...]:
-    return _changes(a, b, words=SITE_WORDS, counts=SITE_COUNTS, shares=SITE_SHARES)
+def _twins(reading: Reading) -> dict[str, SiteReading]:
+    return {} if reading.twin is None else {site.name: site for site in reading.twin.sites}
 
 
-def _network_changes(a: NetworkReading, b: NetworkReading) -> tuple[Change, ...]:
-    return _changes(a, b, words=(), counts=(*NETWORK_COUNTS, *NETWORK_VALUES), shares=NETWORK_SHARES)
+def _of_twin(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    return tuple(change.model_copy(update={"field": f"twin_{change.field}"}) for change in changes)
+
+
+def _site_changes(a: SiteReading | None, b: SiteReading | None) -> tuple[Change, ...]:
+    before, after = (None if site is None else max(site.unexplained.values(), default=None) for site in (a, b))
+    return (
+        *_changes(a, b, words=SITE_WORDS, numbers=(*SITE_COUNTS, *SITE_VALUES), shares=SITE_SHARES),
+        *_change("unexplained", before, after),
+        *_ablation_changes(a, b),
+    )
+
+
+def _network_changes(a: NetworkReading | None, b: NetworkReading | None) -> tuple[Change, ...]:
+    before, after = (None if network is None else network.needed_at_97 for network in (a, b))
+    return (
+        *_changes(a, b, numbers=(*NETWORK_COUNTS, *NETWORK_VALUES), shares=NETWORK_SHARES),
+        *_ablation_changes(a, b),
+        *_changes(before, after, words=NEEDED_AT_WORDS, numbers=NEEDED_AT_NUMBERS, inside="needed_at_97."),
+    )
+
+
+def _ablation_changes(
+    a: SiteReading | NetworkReading | None, b: SiteReading | NetworkReading | None
+) -> tuple[Change, ...]:
+    before, after = (None if record is None else record.ablation for record in (a, b))
+    return _changes(before, after, words=ABLATION_WORDS, numbers=ABLATION_NUMBERS, inside="ablation.")
 
 
 def _changes(
-    a: Record, b: Record, *, words: tuple[str, ...], counts: tuple[str, ...], shares: tuple[str, ...]
+    a: Record | None,
+    b: Record | None,
+    *,
+    words: tuple[str, ...] = (),
+    numbers: tuple[str, ...] = (),
+    shares: tuple[str, ...] = (),
+    inside: str = "",
 ) -> tuple[Change, ...]:
-    found = []
-    for field in (*words, *counts):
-        before, after = getattr(a, field), getattr(b, field)
-        if before == after:
-            continue
-        change = Change(field=field, before=before, after=after)
-        if field in counts and before is not None and after is not None:
-            change = change.model_copy(update={"difference": after - before})
-        found.append(change)
+    """Compare two records field by field; one that is not there has nothing measured."""
+    found: list[Change] = []
+    for field in (*words, *numbers):
+        found += _change(f"{inside}{field}", getattr(a, field, None), getattr(b, field, None))
     for field in shares:
-        before, after = getattr(a, field), getattr(b, field)
-        if _value(before) == _value(after):
-            continue
-        change = Change(field=field, before=_value(before), after=_value(after))
-        if before is not None and after is not None:
-            difference = after.value - before.value
-            change = change.model_copy(update={"difference": difference, "apart": _apart(before, after)})
-        found.append(change)
+        before: Share | None = getattr(a, field, None)
+        after: Share | None = getattr(b, field, None)
+        for change in _change(f"{inside}{field}", _value(before), _value(after)):
+            found.append(change.model_copy(update={"apart": _apart(before, after)}))
     return tuple(found)
 
 
-def _apart(a: Share, b: Share) -> bool | None:
-    if a.low is None or a.high is None or b.low is None or b.high is None:
+def _change(
+    field: str, before: bool | int | float | str | None, after: bool | int | float | str | None
+) -> tuple[Change, ...]:
+    """Return the change of one field, if there is one."""
+    if before == after or (isinstance(before, float) and isinstance(after, float) and isnan(before) and isnan(after)):
+        return ()
+    difference = None
+    if isinstance(before, int | float) and isinstance(after, int | float) and not isinstance(after, bool):
+        difference = after - before
+    return (Change(field=field, before=before, after=after, difference=difference),)
+
+
+def _apart(a: Share | None, b: Share | None) -> bool | None:
+    if a is None or b is None or a.low is None or a.high is None or b.low is None or b.high is None:
         return None
     return a.high < b.low or b.high < a.low
 
@@ -174,6 +240,9 @@ def _notes(a: Reading, b: Reading) -> tuple[str, ...]:
         before, after = getattr(a.provenance, field), getattr(b.provenance, field)
         if before != after:
             said.append(f"{meaning} ({_short(before)} and {_short(after)})")
+    made = [None if reading.twin is None else (reading.twin.kind, reading.twin.seed) for reading in (a, b)]
+    if made[0] != made[1]:
+        said.append(f"different twins ({_short_twin(made[0])} and {_short_twin(made[1])})")
     if a.schema_version != b.schema_version:
         said.append(f"different schema versions ({a.schema_version} and {b.schema_version})")
     ours, theirs = a.provenance.versions, b.provenance.versions
@@ -192,6 +261,10 @@ def _short(value: object) -> str:
         return " + ".join(f"{number} {split}" for split, number in value.items())
     text = str(value)
     return text if len(text) <= 20 else f"{text[:16]}…"
+
+
+def _short_twin(made: tuple[str, int] | None) -> str:
+    return "none" if made is None else f"{made[0]} of seed {made[1]}"
 
 
 def _value(share: Share | None) -> float | None:

@@ -2,24 +2,35 @@
 
 from html import escape
 
+from netcaliper.reading.headline import headline, network_verdict, twin_name
 from netcaliper.reading.numerals import count, percent
 from netcaliper.reading.schema import ReadingRecord
-from netcaliper.reading.verdicts import headline, network_verdict, verdict
+from netcaliper.reading.verdicts import verdict
 
 MOST_ROWS = 60
+HEADS = (
+    "site", "op", "units", "dead", "constant", "duplicate", "dependent", "absorbable", "needed", "prunable",
+    "redundant", "verdict",
+)  # fmt: skip
 
 
 def to_html(reading: ReadingRecord) -> str:
     """Render a reading as an HTML fragment for notebooks; every name is escaped, long networks are cut with a note."""
-    heads = ("site", "op", "units", "dead", "constant", "duplicate", "dependent", "needed", "redundant", "verdict")
+    twins = reading.twin.sites if reading.twin else ()
+    heads = [*HEADS]
+    if reading.twin:
+        heads.insert(heads.index("needed") + 1, f"needed {twin_name(reading.twin)}")
     lines = []
-    for site in reading.sites[:MOST_ROWS]:
-        numbers = (site.units, site.dead, site.constant, site.duplicate, site.dependent, site.needed)
+    for index, site in enumerate(reading.sites[:MOST_ROWS]):
+        numbers = [site.units, site.dead, site.constant, site.duplicate, site.dependent, site.absorbable, site.needed]
+        if twins:
+            numbers.append(twins[index].needed)
+        shares = (site.prunable, site.redundant)
         cells = [
             _cell(site.name, code=True),
             _cell(site.op),
             *(_cell(count(number), right=True) for number in numbers),
-            _cell(percent(site.redundant.value if site.redundant else None), right=True),
+            *(_cell(percent(share.value if share else None), right=True) for share in shares),
             _cell(verdict(site)),
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")

@@ -30,9 +30,28 @@ def percent(value: float | None, *, digits: int = 1) -> str:
 
 def interval(share: Share | None) -> str:
     """Write the interval of a share, e.g. ``28.1 to 33.0 %``; an en dash where there is none."""
-    if share is None or share.low is None or share.high is None:
-        return MISSING
-    return f"{100 * share.low:.1f} to {100 * share.high:.1f} %"
+    return MISSING if share is None else span(share.low, share.high)
+
+
+def sampled(share: Share) -> str:
+    """Write the interval of a share and the sample behind it, e.g. ``28.1 to 33.0 %, n = 4,096``."""
+    behind = f"n = {count(share.sample)}"
+    return behind if share.low is None or share.high is None else f"{interval(share)}, {behind}"
+
+
+def span(low: float | None, high: float | None) -> str:
+    """Write two bounds of a share, e.g. ``28.1 to 33.0 %``; an en dash where one is missing."""
+    return MISSING if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+def points(low: float, high: float | None = None) -> str:
+    """Write a difference of shares in percentage points with its sign, e.g. ``+4.1`` or ``+3.0 to +5.2``."""
+    return f"{100 * low:+.1f}" if high is None else f"{100 * low:+.1f} to {100 * high:+.1f}"
+
+
+def decimal(value: float | None) -> str:
+    """Write an index with two decimals, e.g. ``0.32``; an en dash where nothing was measured."""
+    return MISSING if value is None or math.isnan(value) else f"{value:.2f}"
 
 
 def units(value: int) -> str:

@@ -240,7 +240,7 @@ class ReadingRecord(Record):
     and those of the twin with ``twin/`` before. Names used, n = units, p = permutations, k = levels:
 
     =========================  ======  ===================================================================
-    ``verdict``                [n]     int8: 0 dead, 1 constant, 2 duplicate, 3 dependent, 4 absorbable, 5 needed, -1 none
+    ``verdict``                [n]     0 dead, 1 constant, 2 duplicate, 3 dependent, 4 absorbable, 5 needed, -1 none
     ``r2``                     [n]     R2 of the unit on all other non-degenerate units (NaN: dead or constant)
     ``linear_share``           [n]     share of rows in the exactly linear zone (piecewise-linear activations)
     ``bending``                [n]     1 - corr(z, phi(z))^2 (NaN where undefined)

@@ -15,6 +15,7 @@ import safetensors.numpy
 from pydantic import ValidationError
 
 from netcaliper.errors import CorruptReading, NewerSchema
+from netcaliper.reading.contradiction import contradiction
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import SCHEMA_VERSION, Cost
 from netcaliper.reading.writing import (
@@ -22,7 +23,6 @@ from netcaliper.reading.writing import (
     COST,
     FORMAT,
     RECORD,
-    contradiction,
     corrupt,
     read_file,
     read_json,
@@ -81,7 +81,7 @@ def load(folder: str | PathLike[str]) -> Reading:
         raise corrupt(source, RECORD, _first(error)) from error
     problem = contradiction(reading)
     if problem:
-        raise corrupt(source, ARRAYS if "array" in problem else RECORD, problem)
+        raise corrupt(source, ARRAYS if problem.startswith("array") else RECORD, problem)
     return reading
 
 

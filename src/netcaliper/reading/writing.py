@@ -1,7 +1,7 @@
 """How a reading becomes a folder of three files: whole or not at all, the same bytes every time, never pickled.
 
 - ``reading.json``: everything except arrays and timings; sorted keys, so that equal readings are equal bytes.
-- ``arrays.safetensors``: one array a measure and site, key ``<site index>/<name>``.
+- ``arrays.safetensors``: one array a measure and site, keys as in ``netcaliper.reading.schema.ReadingRecord``.
 - ``cost.json``: seconds and passes, apart, because they differ from run to run.
 
 ``reading.json`` carries the SHA-256 of the arrays: half of one reading beside half of another is noticed.
@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import os
-import re
+import secrets
 import shutil
 import tempfile
 from contextlib import suppress
@@ -24,12 +24,11 @@ import numpy as np
 import safetensors.numpy
 
 from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
+from netcaliper.reading.contradiction import contradiction
 from netcaliper.reading.schema import ReadingRecord
 
 RECORD, ARRAYS, COST = "reading.json", "arrays.safetensors", "cost.json"
 FORMAT = "netcaliper reading"
-ARRAY_KEY = re.compile(r"(0|[1-9][0-9]{0,6})/[a-z][a-z0-9_]{0,63}")
-PER_UNIT = frozenset({"verdict", "r2", "linear_share", "bending", "mean", "std", "spectrum", "duplicate_of"})
 
 
 def save(reading: ReadingRecord, folder: str | PathLike[str], *, replace: bool = False) -> Path:
@@ -59,13 +58,13 @@ def save(reading: ReadingRecord, folder: str | PathLike[str], *, replace: bool =
         check_target(target, replace=replace)
         files = _files(reading)
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        aside.mkdir()
     except OSError as error:
         raise _refused(target, error) from error
     try:
         for name, content in files.items():
             _write(aside / name, content)
-        aside.chmod(0o777 & ~_umask())
         _sync_folder(aside)
         _move(aside, target)
         _sync_folder(target.parent)
@@ -124,12 +123,6 @@ def _sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def check_target(target: Path, *, replace: bool) -> None:
@@ -216,34 +209,6 @@ def read_file(source: Path, name: str) -> bytes:
         raise corrupt(source, name, "the file is missing") from error
     except OSError as error:
         raise ReadingError(f"{path} cannot be read: {error.strerror or error}; check its permissions.") from error
-
-
-def contradiction(reading: ReadingRecord) -> str | None:
-    """Return the first way in which a reading does not fit together, or ``None``."""
-    names: set[str] = set()
-    for site in reading.sites:
-        if site.name in names:
-            return f"two sites are named {site.name!r}"
-        names.add(site.name)
-        parts = (site.dead, site.constant, site.duplicate, site.dependent, site.needed)
-        if site.needed is not None:
-            total = sum(part or 0 for part in parts) + (site.absorbable or 0)
-            if total != site.units:
-                return f"the partition of site {site.name!r} adds up to {total}, not to its {site.units} units"
-    for key, array in reading.arrays.items():
-        if not ARRAY_KEY.fullmatch(key):
-            return f"array key {key[:80]!r} is not of the form '<site index>/<name>'"
-        index, name = key.split("/")
-        if int(index) >= len(reading.sites):
-            return f"array {key!r} belongs to site {index}, and there are {len(reading.sites)} sites"
-        if array.dtype.kind not in "fiub":
-            return f"array {key!r} has dtype {array.dtype}, and only numbers can be stored"
-        units = reading.sites[int(index)].units
-        if name in PER_UNIT and array.shape != (units,):
-            return f"array {key!r} has shape {array.shape}, and site {index} has {units} units"
-        if name == "correlation_spectrum" and (array.ndim != 1 or len(array) > units):
-            return f"array {key!r} has shape {array.shape}, and site {index} has {units} units at most"
-    return None
 
 
 def corrupt(source: Path, name: str, why: str) -> CorruptReading:

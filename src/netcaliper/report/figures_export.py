@@ -33,9 +33,18 @@ CONFIG = {
         "titleFontWeight": "normal",
     },
     "axisY": {"labelLimit": 240},
-    "legend": {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal", "offset": 12, "labelLimit": 220},
+    "legend": {
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "offset": 12,
+        "labelLimit": 220,
+        "columns": 3,
+        "layout": {"top": {"direction": "vertical", "anchor": "start", "offset": 12, "margin": 4}},
+    },
     "text": {"color": "#59626e"},
     "rule": {"color": "#59626e"},
+    "style": {"twin": {"color": "#1b1f24"}, "twin-around": {"color": "#ffffff"}},
 }
 
 

@@ -16,38 +16,25 @@ from markupsafe import Markup, escape
 
 import netcaliper
 from netcaliper.errors import OutputExists, ReadingError
-from netcaliper.reading.numerals import MISSING, count, interval, percent, plural
+from netcaliper.reading.headline import headline, network_verdict
+from netcaliper.reading.left_open import all_warnings, reasons
+from netcaliper.reading.numerals import MISSING, count, plural
 from netcaliper.reading.reading import Reading
-from netcaliper.reading.schema import Share, SiteReading
-from netcaliper.reading.verdicts import PARTITION, explain, headline, judged_share, network_verdict, removable, verdict
+from netcaliper.reading.verdicts import verdict
 from netcaliper.report import palette
+from netcaliper.report.enough import enough
 from netcaliper.report.figures import Figure, draw_all
+from netcaliper.report.key_numbers import key_numbers
+from netcaliper.report.site_table import site_table
 
 SECTIONS = (
-    ("partition", "The units of each site", ("partition",)),
+    ("partition", "What the units of each site are", ("partition",)),
+    ("prunable", "How many units can be taken away at random", ("ablation", "prunable", "ablation_sites")),
     ("states", "What the units do", ("unit_states", "bending")),
     ("spectra", "How much is said twice", ("spectrum_covariance", "spectrum_correlation")),
     ("r2", "What each unit adds", ("r2",)),
 )
-COLUMNS = (
-    ("#", "number", "place in the graph"),
-    ("site", "name", "module path, operation, call"),
-    ("op", "word", "operation"),
-    ("partition", "bar", "the partition of the units; sorts by the share needed"),
-    ("units", "number", "nominal width"),
-    ("needed", "number", "the rest, after everything that is exactly removable"),
-    ("verdict", "verdict", "in words"),
-    ("dead", "number", "never active on the examples read"),
-    ("const.", "number", "one value on every row"),
-    ("copies", "number", "copies of another unit, up to scale and shift"),
-    ("comb.", "number", "exact linear combinations of the units kept"),
-    ("on", "number", "always on"),
-    ("off", "number", "always off"),
-    ("linear", "number", "share of rows in the exactly linear zone"),
-    ("redundant", "number", "share of components not needed for 95 % of the variance, covariance"),
-    ("corr.", "number", "the same of the correlation"),
-    ("rows", "number", "rows behind the covariance measures"),
-)
+MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -74,6 +61,7 @@ def render(reading: Reading) -> str:
     sections = [
         Section(id, title, tuple(figures[name] for name in names if name in figures)) for id, title, names in SECTIONS
     ]
+    table = site_table(reading)
     environment = Environment(
         loader=PackageLoader("netcaliper.report"),
         autoescape=True,
@@ -81,7 +69,7 @@ def render(reading: Reading) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["breakable"] = _breakable
+    environment.filters |= {"breakable": _breakable, "together": _together}
     source = environment.loader
     assert source is not None
     style = source.get_source(environment, "page.css")[0].replace("{{ swatches }}", _swatches())
@@ -90,10 +78,12 @@ def render(reading: Reading) -> str:
         version=netcaliper.__version__,
         headline=headline(reading),
         verdict=network_verdict(reading),
-        keys=_keys(reading),
+        keys=key_numbers(reading),
+        enough=enough(reading.network.needed_at_97),
+        warnings=all_warnings(reading),
         sections=[section for section in sections if section.figures],
-        columns=[{"label": label, "kind": kind, "help": words} for label, kind, words in COLUMNS],
-        rows=[_row(site) for site in reading.sites],
+        columns=table.heads,
+        rows=table.rows,
         refusals=_refusals(reading),
         interval_note=_interval_note(reading),
         facts=_facts(reading),
@@ -161,6 +151,11 @@ def _breakable(name: str) -> Markup:
     return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(name))))
 
 
+def _together(text: str) -> str:
+    """Keep a number and its percent sign on one line."""
+    return text.replace(" %", "\u00a0%")
+
+
 @cache
 def _bundle() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script that may stand inside a ``<script>`` element."""
@@ -175,115 +170,6 @@ def _swatches() -> str:
     return "\n".join(f"i.{name} {{ background: {color}; }}" for name, (_, color) in palette.PARTITION.items())
 
 
-def _keys(reading: Reading) -> list[dict[str, str]]:
-    """Choose the numbers that stand at the top, each with the sample behind it."""
-    network = reading.network
-    judged = sum(site.needed is not None for site in reading.sites)
-    keys = [
-        {"label": "Units on paper", "value": count(network.units), "note": f"at {plural(network.sites, 'site')}"},
-        {
-            "label": "Needed, at most",
-            "value": count(network.needed_units),
-            "note": f"{judged} of {plural(network.sites, 'site')} judged",
-        },
-    ]
-    if network.needed_units is not None:
-        gone = network.units - network.needed_units
-        share = percent(gone / network.units) if network.units else MISSING
-        keys.append(
-            {"label": "Exactly removable", "value": share, "note": f"{plural(gone, 'unit')} of {count(network.units)}"}
-        )
-    for label, share in (("Redundant", network.redundant), ("Prunable", network.prunable)):
-        if share is not None:
-            keys.append({"label": label, "value": percent(share.value), "note": _sampled(share)})
-    switching = [site for site in reading.sites if site.mixed is not None]
-    if switching:
-        units = sum(site.units for site in switching)
-        mixed = sum(site.mixed or 0 for site in switching)
-        rows = max(site.examples for site in switching)
-        value = percent(mixed / units) if units else MISSING
-        keys.append(
-            {
-                "label": "Units that switch",
-                "value": value,
-                "note": f"of {count(units)} piecewise linear, {plural(rows, 'example')}",
-            }
-        )
-    if network.agreement is not None:
-        low = f"at least {percent(network.agreement_low)} at 95 %" if network.agreement_low is not None else ""
-        keys.append({"label": "Agreement", "value": percent(network.agreement), "note": low})
-    if network.path_length is not None:
-        keys.append(
-            {"label": "Path length", "value": f"{network.path_length:.2f}", "note": "nonlinear units on a mean path"}
-        )
-    keys.append(
-        {
-            "label": "Parameters",
-            "value": _short(network.parameters),
-            "note": f"{_short(network.macs)} multiply-adds an example",
-        }
-    )
-    return keys
-
-
-def _row(site: SiteReading) -> dict[str, Any]:
-    counts = (site.dead, site.constant, site.duplicate, site.dependent, site.always_on, site.always_off)
-    numbers = [_number(number) for number in counts]
-    for share in (site.linear_zone, site.redundant, site.redundant_correlation):
-        numbers.append({"text": percent(share.value if share else None), "sort": "" if share is None else share.value})
-    numbers.append(_number(site.rows))
-    share = judged_share(site)
-    return {
-        "site": site,
-        "share": "" if share is None else share,
-        "parts": _parts(site),
-        "first": [_number(site.units), _number(site.needed)],
-        "numbers": numbers,
-        "verdict": verdict(site),
-        "sentences": explain(site),
-        "facts": _site_facts(site),
-    }
-
-
-def _number(number: int | None) -> dict[str, Any]:
-    return {"text": count(number), "sort": "" if number is None else number}
-
-
-def _parts(site: SiteReading) -> list[dict[str, Any]]:
-    if site.needed is None or not site.units:
-        return []
-    counts = ((name, getattr(site, name)) for name in PARTITION)
-    return [{"name": name, "width": round(100 * number / site.units, 3)} for name, number in counts if number]
-
-
-def _site_facts(site: SiteReading) -> list[tuple[str, str]]:
-    facts = [("kind", site.kind)]
-    if site.group:
-        facts.append(("group", site.group))
-    facts.append(("rows", f"{count(site.rows)} calibrate, {count(site.select_rows)} select"))
-    facts.append(("layout", f"{plural(site.examples, 'example')}, {plural(site.positions, 'position')} each"))
-    gone = removable(site)
-    if gone is not None:
-        facts.append(("removable", f"{count(gone)} of {count(site.units)}"))
-    facts += [(f"at tolerance {key}", count(number)) for key, number in sorted(site.removable.items())]
-    for label, share in (
-        ("redundant", site.redundant),
-        ("correlation", site.redundant_correlation),
-        ("linear zone", site.linear_zone),
-        ("bending share", site.bending_share),
-    ):
-        if share is not None:
-            facts.append((label, f"{percent(share.value)}, {_sampled(share)}"))
-    for consumer in site.consumers:
-        through = f", through {', '.join(consumer.through)}" if consumer.through else ""
-        facts.append(("read by", f"{consumer.name} ({consumer.op}, {plural(consumer.columns, 'column')}{through})"))
-    if site.readers:
-        facts.append(("also read by", ", ".join(site.readers)))
-    facts += [("barrier", barrier) for barrier in site.barriers]
-    facts += [("warning", warning) for warning in site.warnings]
-    return facts
-
-
 def _refusals(reading: Reading) -> list[dict[str, str]]:
     found = [
         {"name": site.name, "outcome": "not judged", "reason": site.reason or verdict(site)}
@@ -295,30 +181,50 @@ def _refusals(reading: Reading) -> list[dict[str, str]]:
         for site in reading.sites
         if site.refused
     ]
-    return found + [{"name": item.name, "outcome": "not read", "reason": item.reason} for item in reading.skipped]
+    found += [{"name": item.name, "outcome": "not read", "reason": item.reason} for item in reading.skipped]
+    return found + _left_open(reading)
+
+
+def _left_open(reading: Reading) -> list[dict[str, str]]:
+    """List what was left open at sites that were judged, sites with one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for site in reading.sites:
+        for reason in reasons(site.reason) if site.needed is not None else ():
+            by_reason.setdefault(reason, []).append(site.name)
+    return [
+        {
+            "name": ", ".join(names) if len(names) <= MOST_NAMES else plural(len(names), "site"),
+            "outcome": "left open",
+            "reason": reason,
+        }
+        for reason, names in by_reason.items()
+    ]
 
 
 def _interval_note(reading: Reading) -> str:
     shares = [
         share
         for site in reading.sites
-        for share in (site.redundant, site.redundant_correlation, site.linear_zone, site.bending_share)
-        if share is not None and share.over
-    ]
-    if reading.network.redundant is not None and reading.network.redundant.over:
-        shares.insert(0, reading.network.redundant)
-    kinds = list(dict.fromkeys(share.over for share in shares))
+        for share in (
+            site.prunable, site.redundant, site.redundant_correlation, site.linear_zone, site.bending_share,
+            site.selectivity,
+        )
+    ]  # fmt: skip
+    shares = [reading.network.prunable, reading.network.redundant, *shares]
+    kinds = list(dict.fromkeys(share.over for share in shares if share is not None and share.over))
     if not kinds:
         return "None was computed in this run."
     return (
         "Taken over: "
         + "; ".join(kinds[:4])
-        + ". It says how much the number would move with other examples, not with another training run."
+        + ". It says how much the number would move with other examples or another order of the units, not with "
+        "another training run."
     )
 
 
 def _facts(reading: Reading) -> list[tuple[str, str]]:
     run, cost = reading.provenance, reading.cost
+    reads = run.verification_reads
     splits = ", ".join(f"{count(number)} {split}" for split, number in run.examples.items())
     replay = ", ".join(f"{name}: {value:.2g}" for name, value in run.replay.items()) or MISSING
     facts = [
@@ -326,11 +232,9 @@ def _facts(reading: Reading) -> list[tuple[str, str]]:
         ("Data", f"{run.data} (fingerprint {run.data_fingerprint[:16]})"),
         ("Batch", run.batch),
         ("Examples", splits),
-        (
-            "Verify examples",
-            "not read" if run.verification_reads == 0 else f"read {plural(run.verification_reads, 'time')}",
-        ),
+        ("Verify examples", {0: "not read", 1: "read once"}.get(reads, f"read {plural(reads, 'time')}")),
         ("Seed", str(run.seed)),
+        *_twin_facts(reading),
         ("Mode", run.mode),
         ("Device", f"{run.device}, {run.dtype}"),
         ("Graph against model", f"largest difference {replay}"),
@@ -338,20 +242,15 @@ def _facts(reading: Reading) -> list[tuple[str, str]]:
         ("Schema", str(reading.schema_version)),
     ]
     if cost.seconds:
-        phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in cost.seconds.items())
+        phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in sorted(cost.seconds.items()))
         facts.append(("Cost", f"{phases}; {cost.passes:.2f} forward passes"))
     return facts
 
 
-def _sampled(share: Share) -> str:
-    """Write the interval and the sample size of a share."""
-    rows = f"n = {count(share.sample)}"
-    return rows if share.low is None or share.high is None else f"{interval(share)}, {rows}"
-
-
-def _short(number: int) -> str:
-    """Write a large number with three digits and a unit, e.g. ``155 k``, ``12.3 M``."""
-    for size, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= size:
-            return f"{number / size:.3g} {suffix}" if number / size < 999.5 else f"{number / size:.0f} {suffix}"
-    return count(number)
+def _twin_facts(reading: Reading) -> list[tuple[str, str]]:
+    """Say how the twin was made."""
+    twin = reading.twin
+    if twin is None:
+        return []
+    made = "built anew by the model's own factory" if twin.kind == "factory" else "the model's own weights, shuffled"
+    return [("Untrained twin", f"{made}, seed {twin.seed}")]

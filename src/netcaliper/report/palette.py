@@ -1,14 +1,15 @@
 """One palette for every figure and the page: told apart by the color-blind, and in lightness as well as in hue.
 
-Hues follow Okabe and Ito (2008), "Color Universal Design"; they hold on a light and on a dark ground.
+Hues follow Okabe and Ito (2008), "Color Universal Design"; they hold on a light and on a dark ground. Needed and
+absorbable are two lightnesses of one hue: together they are what is left after the exact classes.
 """
 
 PARTITION = {
     "dead": ("never active", "#5f6672"),
-    "constant": ("constant", "#a9b0bb"),
+    "constant": ("constant", "#b4b9c2"),
     "duplicate": ("copy of another", "#e69f00"),
     "dependent": ("combination of others", "#d55e00"),
-    "absorbable": ("absorbable", "#cc79a7"),
+    "absorbable": ("absorbable by the next layer", "#7cc4ee"),
     "needed": ("the rest (needed)", "#2a7fbf"),
     "unjudged": ("not judged", "#8892a04d"),
 }
@@ -28,3 +29,6 @@ INTENSITY = ("#2a7fbf14", "#2a7fbfff")
 """Share of units, none to all: a matter of opacity, so that more stands out more on either ground."""
 
 LINE = "#2a7fbf"
+
+TWIN = "#7d8794"
+"""The untrained twin, beside the network in ``LINE``."""

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from io import TextIOBase
 
 from rich import box
@@ -10,13 +11,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from netcaliper.reading.numerals import count, percent, plural
+from netcaliper.reading.headline import headline, network_verdict, twin_name
+from netcaliper.reading.left_open import all_warnings, undefined
+from netcaliper.reading.numerals import MISSING, count, percent, plural
 from netcaliper.reading.reading import Reading
-from netcaliper.reading.schema import SiteReading
-from netcaliper.reading.verdicts import headline, network_verdict, verdict
+from netcaliper.reading.schema import NetworkReading, Share, SiteReading
+from netcaliper.reading.verdicts import verdict
 from netcaliper.report.text import NARROWEST, draw, printable
 
-NARROW, MEDIUM = 100, 140
+LONGEST_NAME, LONGEST_OP = 34, 10
+GAP = 2
 MOST_WARNINGS = 8
 
 
@@ -25,7 +29,7 @@ def render(reading: Reading, *, width: int = 100, color: bool = False) -> str:
 
     Args:
         reading: the record.
-        width: columns of the terminal; at least 40 are used. Below 100 only the columns that matter most are shown.
+        width: columns of the terminal; at least 40 are used. The fewer, the fewer columns of the table are shown.
         color: with terminal escapes; plain text otherwise.
 
     Returns:
@@ -67,54 +71,106 @@ def _everything(reading: Reading, width: int) -> Group:
         _table(reading, width),
         Text(),
     ]
-    line = [f"{count(network.parameters)} parameters", f"{count(network.macs)} multiply-adds"]
-    if network.redundant is not None:
-        line.append(f"redundant {percent(network.redundant.value)}")
-    if network.prunable is not None:
-        line.append(f"prunable {percent(network.prunable.value)}")
-    if network.agreement is not None:
-        line.append(f"agreement {percent(network.agreement)}")
-    parts.append(Text("Network: " + ", ".join(line) + "."))
+    size = [f"{count(network.parameters)} parameters", f"{count(network.macs)} multiply-adds"]
+    parts.append(Text(f"Network: {', '.join(size + _shares(network, reading.warnings))}."))
+    if reading.twin is not None:
+        name = f"Twin ({twin_name(reading.twin)}, seed {reading.twin.seed})"
+        needed = [f"needed {count(reading.twin.network.needed_units)}"]
+        parts.append(Text(f"{name}: {', '.join(needed + _shares(reading.twin.network, reading.twin.warnings))}."))
     parts += _listed(
         "Not read", [f"{printable(item.name)}: {printable(item.reason)}" for item in reading.skipped], "yellow"
     )
     refused = [f"{printable(site.name)}: {printable(site.refused)}" for site in reading.sites if site.refused]
     parts += _listed("Consumers not resolved", refused, "yellow")
-    parts += _listed("Warnings", [printable(warning) for warning in reading.warnings], "yellow")
+    parts += _listed("Warnings", [printable(warning) for warning in all_warnings(reading)], "yellow")
     return Group(*parts)
 
 
+Cell = Callable[[SiteReading, SiteReading | None], str]
+
+
+def _count(field: str) -> Cell:
+    return lambda site, _: count(getattr(site, field))
+
+
+def _share(field: str) -> Cell:
+    def cell(site: SiteReading, _: SiteReading | None) -> str:
+        share: Share | None = getattr(site, field)
+        return percent(share.value if share else None)
+
+    return cell
+
+
+COLUMNS: dict[str, Cell] = {
+    "op": lambda site, _: shorten(printable(site.op), LONGEST_OP),
+    "units": _count("units"),
+    "dead": _count("dead"),
+    "const.": _count("constant"),
+    "copies": _count("duplicate"),
+    "comb.": _count("dependent"),
+    "absorb.": _count("absorbable"),
+    "needed": _count("needed"),
+    "twin": lambda _, twin: count(twin.needed if twin else None),
+    "prunable": _share("prunable"),
+    "on": _count("always_on"),
+    "off": _count("always_off"),
+    "linear": _share("linear_zone"),
+    "redundant": _share("redundant"),
+}
+"""What stands between the name and the verdict, from left to right; ``twin`` is what the untrained twin needs."""
+
+BY_IMPORTANCE = (
+    (0, ("units", "needed")),
+    (20, ("twin",)),
+    (32, ("absorb.",)),
+    (32, ("prunable",)),
+    (32, ("op",)),
+    (32, ("dead", "const.", "copies", "comb.")),
+    (32, ("redundant",)),
+    (32, ("linear",)),
+    (32, ("on", "off")),
+)
+"""Columns that are shown together, as long as so many characters are left for the verdict. Those in which nothing was
+measured never are."""
+
+
 def _table(reading: Reading, width: int) -> Table:
-    narrow, medium = width < NARROW, width < MEDIUM
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold", pad_edge=False)
+    twins = reading.twin.sites if reading.twin else (None,) * len(reading.sites)
     # The verdict wraps at words; a name that is too long loses its middle. Nothing else is ever shortened.
-    most = max(width // 3, 12) if narrow else 34
+    names = [shorten(printable(site.name), min(max(width // 3, 12), LONGEST_NAME)) for site in reading.sites]
+    cells = {
+        name: [cell(site, twin) for site, twin in zip(reading.sites, twins, strict=True)]
+        for name, cell in COLUMNS.items()
+    }
+    shown: set[str] = set()
+    room = width - max(map(len, ["site", *names])) - GAP
+    for least, group in BY_IMPORTANCE:
+        measured = [name for name in group if not least or set(cells[name]) - {MISSING}]
+        room -= sum(max(map(len, [name, *cells[name]])) + GAP for name in measured)
+        if least and room < least:
+            break
+        shown.update(measured)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold", pad_edge=False)
     table.add_column("site", no_wrap=True)
-    if not narrow:
-        table.add_column("op", no_wrap=True, overflow="ellipsis", style="dim", max_width=10)
-    table.add_column("units", justify="right", no_wrap=True)
-    if not narrow:
-        for name in ("dead", "const.", "copies", "comb."):
-            table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("needed", justify="right", no_wrap=True)
-    if not medium:
-        for name in ("on", "off", "linear", "redundant"):
-            table.add_column(name, justify="right", no_wrap=True)
+    for name in (name for name in COLUMNS if name in shown):
+        table.add_column(name, justify="left" if name == "op" else "right", no_wrap=True, style="dim" * (name == "op"))
     table.add_column("verdict", ratio=1, overflow="fold")
-    for site in reading.sites:
-        cells = [Text(shorten(printable(site.name), most))]
-        if not narrow:
-            cells.append(Text(printable(site.op)))
-        cells.append(Text(count(site.units)))
-        if not narrow:
-            cells += [Text(count(number)) for number in (site.dead, site.constant, site.duplicate, site.dependent)]
-        cells.append(Text(count(site.needed)))
-        if not medium:
-            cells += [Text(count(site.always_on)), Text(count(site.always_off))]
-            cells += [Text(percent(share.value if share else None)) for share in (site.linear_zone, site.redundant)]
-        cells.append(Text(printable(verdict(site)), style=_style(site)))
-        table.add_row(*cells)
+    for index, site in enumerate(reading.sites):
+        row = [names[index], *(cells[name][index] for name in COLUMNS if name in shown)]
+        table.add_row(*map(Text, row), Text(printable(verdict(site)), style=_style(site)))
     return table
+
+
+def _shares(network: NetworkReading, warnings: Sequence[str]) -> list[str]:
+    """List the shares of a network's row that were measured."""
+    listed = [
+        (label, None if share is None else share.value)
+        for label, share in (("prunable", network.prunable), ("redundant", network.redundant))
+    ]
+    found = [f"{label} {percent(value)}" for label, value in [*listed, ("agreement", network.agreement)] if value]
+    if undefined(warnings):
+        found.insert(0, "prunable undefined")
+    return found
 
 
 def _listed(title: str, lines: list[str], style: str) -> list[Text | Padding]:

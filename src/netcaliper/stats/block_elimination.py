@@ -23,7 +23,7 @@ _PANEL = 512
 _INFLATED = 1e6
 _LARGE = 2**22
 _DRIFT = 1e-5
-_SLACK = 1e-12
+SLACK = 1e-12
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class BlockElimination:
         kept: units that stay, ascending; a greedy upper bound on the fewest that tau needs.
         final: u of every reader at ``kept``, from the fitted weights and the moments themselves.
         weights: for every reader the fitted weight, zero in the columns of removed units.
+        later: units that go next, as far as was asked.
+        later_unexplained: u of every reader after each of these.
     """
 
     units: int
@@ -69,6 +71,8 @@ class BlockElimination:
     kept: Int[np.ndarray, " kept"]
     final: Float64[np.ndarray, " readers"]
     weights: tuple[Float64[np.ndarray, "..."], ...]
+    later: Int[np.ndarray, " later"]
+    later_unexplained: Float64[np.ndarray, "later readers"]
 
     @property
     def removed(self) -> Int[np.ndarray, " removed"]:
@@ -81,6 +85,7 @@ def eliminate_blocks(
     units: int,
     tau: float = TAU,
     stage: Int[np.ndarray, " units"] | None = None,
+    reach: float | None = None,
 ) -> BlockElimination:
     """Remove units greedily as long as every reader, fitted again to the units kept, loses at most tau.
 
@@ -116,6 +121,7 @@ def eliminate_blocks(
         units: number of units.
         tau: share of each reader's variance that may be lost, in [0, 1); 1e-12 more is put down to rounding.
         stage: integers; all units of the lowest stage are tried before any of the next one. By default one stage.
+        reach: go on to this u, at least ``tau``, all units in one stage; what goes after tau is told apart.
 
     Returns:
         The path, the kept units and the fitted weights.
@@ -124,65 +130,102 @@ def eliminate_blocks(
         InputError: no readers, a tau outside [0, 1) or arrays that do not fit each other.
         DataError: a reader has no more rows than columns (everything would look explained), or is not finite.
     """
-    _check(readers, units, tau)
+    _check(readers, units, tau, reach)
     stage = np.zeros(units, dtype=np.int64) if stage is None else np.asarray(stage, dtype=np.int64)
     turn = np.argsort(-stage, kind="stable")  # what should go first comes into the inverse last
     shared: dict[tuple[int, int], list[int]] = {}
     for number, reader in enumerate(readers):
         shared.setdefault((id(reader.moment), id(reader.unit_of_column)), []).append(number)
     systems = [_System([readers[i] for i in numbers], numbers, units, turn) for numbers in shared.values()]
-    kept, u = np.ones(units, dtype=bool), np.zeros(len(readers))
-    for system in systems:
-        u[system.numbers] = system.lost
-    order: list[int] = []
-    path: list[np.ndarray] = []
-    spanned = np.logical_and.reduce([system.spanned for system in systems])
-    allowed = tau + _SLACK
-    if (u <= allowed).all():
-        order += sorted(np.flatnonzero(spanned).tolist(), key=lambda unit: stage[unit])
-        path += [u.copy()] * len(order)
-        kept[spanned] = False
-    for limit in np.unique(stage) if (u <= allowed).all() else ():
+    path, allowed = _Path(systems, stage, len(readers)), tau + SLACK
+    for limit in np.unique(stage):
+        path.extend(int(limit), allowed)
+    steps = len(path.order)
+    kept = path.kept_after(steps)
+    final, weights = _fits(readers, systems, kept)
+    while steps and (final > allowed).any():  # rounding carried the path across tau
+        steps -= 1
+        path.unexplained[steps] = np.maximum(path.unexplained[steps], final)
+        kept = path.kept_after(steps)
+        fits = [refit([reader], ~kept)[0] for reader in readers]
+        weights, final = tuple(weight for weight, _ in fits), np.array([share for _, share in fits])
+    if reach is not None and units:
+        path.extend(int(stage.max()), reach + SLACK)
+    order = np.array(path.order, dtype=np.int64)
+    unexplained = np.array(path.unexplained).reshape(len(order), len(readers))
+    return BlockElimination(
+        units,
+        tau,
+        order[:steps],
+        unexplained[:steps],
+        np.flatnonzero(kept),
+        final,
+        weights,
+        order[steps:],
+        unexplained[steps:],
+    )
+
+
+class _Path:
+    """The units that have gone so far and what every reader has lost."""
+
+    def __init__(self, systems: Sequence["_System"], stage: Int[np.ndarray, " units"], readers: int) -> None:
+        self.order: list[int] = []
+        self.unexplained: list[np.ndarray] = []
+        self._systems, self._stage = systems, stage
+        self._there = np.ones(len(stage), dtype=bool)
+        self._lost = np.zeros(readers)
+        for system in systems:
+            self._lost[system.numbers] = system.lost
+
+    def kept_after(self, steps: int) -> Bool[np.ndarray, " units"]:
+        """Return which units are there after some steps."""
+        kept = np.ones(len(self._stage), dtype=bool)
+        kept[self.order[:steps]] = False
+        return kept
+
+    def extend(self, limit: int, allowed: float) -> None:
+        """Take units of stages up to ``limit`` (and all that are spanned) as long as no reader loses too much."""
+        if (self._lost > allowed).any():
+            return
+        spanned = np.logical_and.reduce([system.spanned for system in self._systems]) & self._there
+        for unit in sorted(np.flatnonzero(spanned).tolist(), key=lambda unit: self._stage[unit]):
+            self._take(unit)
         while True:
-            candidates = np.flatnonzero(kept & (stage <= limit))
-            after = np.tile(u, (len(candidates), 1))
-            for system in systems:
+            candidates = np.flatnonzero(self._there & (self._stage <= limit))
+            after = np.tile(self._lost, (len(candidates), 1))
+            for system in self._systems:
                 after[:, system.numbers] += system.scores()[candidates]
             if len(candidates) == 0 or after.max(1).min() > allowed:
-                break
+                return
             unit = int(candidates[_choose(after)])
-            u = u.copy()
-            for system in systems:
-                u[system.numbers] += system.drop(unit)
-            kept[unit] = False
-            order.append(unit)
-            path.append(u)
-    final, weights = _fits(readers, systems, kept)
-    while order and (final > allowed).any():  # rounding carried the path across tau
-        kept[order.pop()] = True
-        path.pop()
-        fits = [refit(reader, ~kept) for reader in readers]
-        weights, final = tuple(weight for weight, _ in fits), np.array([share for _, share in fits])
-    steps, unexplained = np.array(order, dtype=np.int64), np.array(path).reshape(len(order), len(readers))
-    return BlockElimination(units, tau, steps, unexplained, np.flatnonzero(kept), final, weights)
+            self._lost = self._lost.copy()
+            for system in self._systems:
+                self._lost[system.numbers] += system.drop(unit)
+            self._take(unit)
+
+    def _take(self, unit: int) -> None:
+        self._there[unit] = False
+        self.order.append(unit)
+        self.unexplained.append(self._lost)
 
 
-def refit(reader: Reader, removed: Bool[np.ndarray, " units"]) -> tuple[Float64[np.ndarray, "m d"], float]:
-    """Fit one reader to the units that stay, and say what it loses.
+def refit(
+    readers: Sequence[Reader], removed: Bool[np.ndarray, " units"]
+) -> list[tuple[Float64[np.ndarray, "m d"], float]]:
+    """Fit readers of one input to the units that stay, and say what each loses.
 
     Args:
-        reader: the linear map.
+        readers: linear maps that share one moment and one ``unit_of_column``.
         removed: units that go.
 
     Returns:
-        The fitted weight V, zero in the columns of removed units, and its u. A fit in the centered covariance goes with
-        the bias ``b + (W - V) mean(x)``; one in the second moment keeps b.
+        For each the fitted weight V, zero in the columns of removed units, and its u. A fit in the centered covariance
+        goes with the bias ``b + (W - V) mean(x)``; one in the second moment keeps b.
     """
-    if not _gone(reader, removed).any():
-        return reader.weight, 0.0
-    system = _System([reader], [0], len(removed), np.arange(len(removed)), removed)
-    ((weight, share),) = system.fits()
-    return weight, share
+    if not _gone(readers[0], removed).any():
+        return [(reader.weight, 0.0) for reader in readers]
+    return _System(readers, range(len(readers)), len(removed), np.arange(len(removed)), removed).fits()
 
 
 def _gone(reader: Reader, removed: Bool[np.ndarray, " units"]) -> Bool[np.ndarray, " d"]:
@@ -213,12 +256,16 @@ def _choose(after: Float64[np.ndarray, "candidates readers"]) -> int:
     return int(np.flatnonzero(ties)[-1])
 
 
-def _check(readers: Sequence[Reader], units: int, tau: float) -> None:
+def _check(readers: Sequence[Reader], units: int, tau: float, reach: float | None) -> None:
     """Refuse what cannot be eliminated from."""
     if not readers:
         raise InputError("`readers` must hold at least one reader, got none; units that nothing reads need no fit.")
     if not 0 <= tau < 1:
         raise InputError(f"`tau` must lie in [0, 1), got {tau}; the default is {TAU}.")
+    if reach is not None and not tau <= reach < 1:
+        raise InputError(
+            f"`reach` must lie in [`tau`, 1), got {reach} and a tau of {tau}; leave it out to stop at tau."
+        )
     for reader in readers:
         d = reader.weight.shape[1]
         if reader.moment.shape != (d, d) or reader.unit_of_column.shape != (d,):

@@ -193,7 +193,7 @@ class Graph:
     def _tap(self, key: str, tap: Tap, size: int, valid: int) -> Callable[[Any, dict[str, Any]], None]:
         inputs = self._site[key].inputs if key in self._site else ()
 
-        def call(value: Tensor, values: dict[str, Any]) -> None:
+        def call(value: Any, values: dict[str, Any]) -> None:
             tensors = [value, *(values[name] for name in inputs)]
             if valid < size:
                 axis = self._site[key].batch_axis if key in self._site else 0

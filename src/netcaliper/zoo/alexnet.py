@@ -10,6 +10,8 @@ from netcaliper.zoo.config import Config, Count, Factor
 from netcaliper.zoo.initializers import InitializerName, initialize
 
 BASE = (96, 256, 384, 192)
+NEIGHBORS = 5
+"""Channels that the local response normalization reads at once."""
 
 
 class AlexNetConfig(Config):
@@ -46,9 +48,12 @@ class AlexNetConfig(Config):
 
     @field_validator("width")
     @classmethod
-    def _every_layer_has_a_unit(cls, width: float) -> float:
-        if int(min(BASE) * width) < 1:
-            raise ValueError(f"it leaves no unit of {min(BASE)}; use at least 1/{min(BASE)}")
+    def _normalization_has_its_neighbors(cls, width: float) -> float:
+        if int(BASE[0] * width) < NEIGHBORS:
+            raise ValueError(
+                f"it leaves {int(BASE[0] * width)} of {BASE[0]} channels, and the normalization reads {NEIGHBORS}; use "
+                f"at least {NEIGHBORS}/{BASE[0]}"
+            )
         return width
 
     @property
@@ -150,7 +155,7 @@ class _ResponseNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch units height width"]) -> Float[Tensor, "batch units height width"]:
         squares = (x * x).unsqueeze(1)  # [batch, 1, units, height, width]
-        mean = avg_pool3d(squares, (5, 1, 1), stride=1, padding=(2, 0, 0)).squeeze(1)
+        mean = avg_pool3d(squares, (NEIGHBORS, 1, 1), stride=1, padding=(NEIGHBORS // 2, 0, 0)).squeeze(1)
         return x / (mean * 1e-4 + 1.0) ** 0.75
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from copy import copy
 
+import numpy as np
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
@@ -14,13 +15,15 @@ from netcaliper.errors import DataError, InputError
 class Batches:
     """A re-iterable of ``(x, y)`` batches, or of ``x`` alone without labels, always in the order of the examples.
 
-    ``epoch`` gives the same examples in a random order that depends only on its arguments, for training.
+    Inputs that are stored as bytes are handed out as floats in [0, 1], then ``prepare`` changes them. For training,
+    ``epoch`` gives the same examples in a random order that depends only on its arguments, and ``unprepared`` leaves
+    the second step out.
 
     Attributes:
         x: inputs ``[examples, ...]``, as they are stored.
         y: integer labels ``[examples]``, or ``None``.
         batch_size: examples a batch; the last one may be smaller.
-        prepare: what turns stored inputs into those of a batch (bytes into standardized floats, say).
+        prepare: what is done to the inputs of a batch after a training may have augmented them (standardization).
         dataset: the examples one by one, as they are stored; ``len(dataset)`` is their number.
 
     Raises:
@@ -48,7 +51,7 @@ class Batches:
         self.x = x
         self.y = y
         self.batch_size = batch_size
-        self.prepare = prepare
+        self.prepare = prepare or _as_they_are
         self.dataset = TensorDataset(*self._tensors())
         self._order = torch.arange(len(x))
 
@@ -58,7 +61,8 @@ class Batches:
 
     def __iter__(self) -> Iterator[Tensor | tuple[Tensor, Tensor]]:
         for index in self._order.split(self.batch_size):
-            x = self.x[index] if self.prepare is None else self.prepare(self.x[index])
+            x = self.x[index]
+            x = self.prepare(x.float() / 255 if x.dtype is torch.uint8 else x)
             yield x if self.y is None else (x, self.y[index])
 
     def epoch(self, number: int, seed: int) -> "Batches":
@@ -69,5 +73,26 @@ class Batches:
         shuffled._order = torch.randperm(len(self.x), generator=generator)
         return shuffled
 
+    def unprepared(self) -> "Batches":
+        """Return the same examples as they come before ``prepare``."""
+        plain = copy(self)
+        plain.prepare = _as_they_are
+        return plain
+
+    def parted(self, aside: Bool[np.ndarray, " examples"]) -> tuple["Batches", "Batches"]:
+        """Return the examples that are not marked, and those that are, each in their old order."""
+        marked = torch.from_numpy(aside)
+        stay, leave = (
+            Batches(
+                self.x[rows], None if self.y is None else self.y[rows], batch_size=self.batch_size, prepare=self.prepare
+            )
+            for rows in (~marked, marked)
+        )
+        return stay, leave
+
     def _tensors(self) -> tuple[Tensor, ...]:
         return (self.x,) if self.y is None else (self.x, self.y)
+
+
+def _as_they_are(x: Tensor) -> Tensor:
+    return x

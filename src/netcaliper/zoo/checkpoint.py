@@ -6,8 +6,8 @@ The folder is written aside and moved into place, so that it is either whole or 
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
-from netcaliper.errors import CorruptReading, InputError, NewerSchema, OutputExists, ReadingError, SpecError
+from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError, SpecError
+from netcaliper.fit.schema_version import checked_version
 from netcaliper.zoo.models import ZOO, Network, build, name_of
 from netcaliper.zoo.weights import load_weights
 
@@ -77,12 +78,10 @@ def save_checkpoint(model: nn.Module, folder: str | Path, *, training: Mapping[s
         raise InputError(f"`training` must be plain finite JSON data: {error}") from error
     weights = save({key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()})
     _refuse_existing(folder)
-    aside: Path | None = None
+    # Not tempfile.mkdtemp, whose folder is for its owner alone: whoever may read what is around it may read this.
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
-        # mkdtemp builds it for its owner alone; a checkpoint may be read by whoever may read what is around it.
-        aside.chmod(0o777 & ~_umask())
+        aside.mkdir(parents=True)
         (aside / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
         (aside / WEIGHTS_FILE).write_bytes(weights)
         _refuse_existing(folder)
@@ -90,8 +89,7 @@ def save_checkpoint(model: nn.Module, folder: str | Path, *, training: Mapping[s
     except OSError as error:
         raise ReadingError(f"the checkpoint {str(folder)!r} cannot be written: {error.strerror or error}") from error
     finally:
-        if aside is not None and aside.exists():
-            shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 
@@ -131,14 +129,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise CorruptReading(f"{str(folder)!r} is not a checkpoint: it has no {CONFIG_FILE}.") from error
     except (OSError, ValueError) as error:
         raise CorruptReading(f"{str(file)!r} cannot be read: {error}") from error
-    version = config.get("schema_version") if isinstance(config, dict) else None
-    if not isinstance(version, int):
-        raise CorruptReading(f"{str(file)!r} is not a netcaliper checkpoint: it names no `schema_version`.")
-    if version > CHECKPOINT_VERSION:
-        raise NewerSchema(
-            f"{str(file)!r} has `schema_version` {version}, this netcaliper reads up to {CHECKPOINT_VERSION}; "
-            "update netcaliper."
-        )
+    checked_version(config, CHECKPOINT_VERSION, file, "netcaliper checkpoint")
     expected = {"network": str, "arguments": dict, "training": dict}
     for key, kind in expected.items():
         if not isinstance(config.get(key), kind):
@@ -153,9 +144,3 @@ def _refuse_existing(folder: Path) -> None:
         raise OutputExists(
             f"{str(folder)!r} already exists and is not overwritten; choose another folder or remove it."
         )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,14 +1,17 @@
 """CIFAR-10 (Krizhevsky 2009) from parquet files in the layout of the Hugging Face data set of that name."""
 
 import io
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from netcaliper.errors import DataError, SpecError
 from netcaliper.zoo.batches import Batches
@@ -18,6 +21,7 @@ Standardization = Literal["channel", "image", "none"]
 
 STANDARDIZATIONS: tuple[Standardization, ...] = get_args(Standardization)
 
+SIZE = 32
 MEAN = (0.4914, 0.4822, 0.4465)
 SD = (0.2470, 0.2435, 0.2616)
 """Mean and standard deviation of each channel over the 50,000 training images, in [0, 1]."""
@@ -28,15 +32,17 @@ class Cifar10Options(Options):
 
     Attributes:
         standardize: ``"channel"``, ``"image"`` or ``"none"``.
+        crop: pixels a side of the middle of each image that is used alone, resized to 32; ``None`` uses all of it.
     """
 
     standardize: Standardization = "channel"
+    crop: int | None = Field(default=None, ge=1, le=SIZE)
 
 
 def cifar10(
     folder: str | Path, split: Split = "all", *, batch_size: int = 256, options: Options | None = None
 ) -> Batches:
-    """CIFAR-10: float32 ``[N, 3, 32, 32]``, labels 0 to 9; held in memory as bytes and standardized batch by batch.
+    """CIFAR-10: float32 ``[N, 3, 32, 32]``, labels 0 to 9; held in memory as bytes and ``prepared`` batch by batch.
 
     The folder holds ``train.parquet`` and ``test.parquet`` (or ``train-*.parquet``, ``test-*.parquet``) with the
     columns ``img`` (encoded image bytes in the field ``bytes``) and ``label``. Only the images of the subset that
@@ -56,34 +62,49 @@ def cifar10(
     images = [_encoded(table) for table in tables.values()]
     starts = np.cumsum([0, *(len(own) for own in labels.values())])
     part_of_row = np.searchsorted(starts, rows, side="right") - 1
-    x = np.empty((len(rows), 3, 32, 32), dtype=np.uint8)
+    x = np.empty((len(rows), 3, SIZE, SIZE), dtype=np.uint8)
     for n, (row, part) in enumerate(zip(rows, part_of_row, strict=True)):
         x[n] = _decoded(images[part][int(row - starts[part])].as_py(), int(row), folder)
-    mode = options.standardize if isinstance(options, Cifar10Options) else "channel"
+    own = options if isinstance(options, Cifar10Options) else Cifar10Options()
     return Batches(
         torch.from_numpy(x),
         None if y is None else torch.from_numpy(y),
         batch_size=batch_size,
-        prepare=lambda pixels: standardized(pixels, mode),
+        prepare=partial(prepared, mode=own.standardize, crop=own.crop),
     )
 
 
-def standardized(pixels: UInt8[Tensor, "N 3 h w"], mode: Standardization = "channel") -> Float[Tensor, "N 3 h w"]:
-    """Return images as floats.
+def prepared(
+    images: Float[Tensor, "N 3 h w"], mode: Standardization = "channel", crop: int | None = None
+) -> Float[Tensor, "N 3 H W"]:
+    """Return images in [0, 1] as a network sees them: the middle ``crop x crop`` pixels, standardized, at 32 x 32.
 
-    - ``"none"``: ``x / 255``, in [0, 1] (as Nguyen, Raghu and Kornblith 2021).
-    - ``"channel"``: ``(x / 255 - MEAN) / SD``.
-    - ``"image"``: ``(x - mean) / max(sd, 1 / sqrt(values))`` over the values of each image, as TensorFlow's
-      ``per_image_standardization`` (as Casper et al. 2021); an image of one color becomes 0.
+    Casper et al. (2021) take ``crop=28`` and ``"image"``; a training that augments with ``"crop28_flip_light"`` hands
+    in windows of this size at random places. Bilinear resizing goes by the centers of pixels (TensorFlow 1, used by
+    the paper, went by their corners). Without ``crop`` the size stays what it is.
     """
-    x = pixels.float()
+    if crop is None:
+        return standardized(images, mode)
+    top, left = (max(0, (side - crop) // 2) for side in images.shape[2:])
+    middle = images[:, :, top : top + crop, left : left + crop]
+    return interpolate(standardized(middle, mode), size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+
+
+def standardized(images: Float[Tensor, "N 3 h w"], mode: Standardization = "channel") -> Float[Tensor, "N 3 h w"]:
+    """Return images in [0, 1] standardized.
+
+    - ``"none"``: as they are (as Nguyen, Raghu and Kornblith 2021).
+    - ``"channel"``: ``(x - MEAN) / SD``.
+    - ``"image"``: ``(x - mean) / max(sd, 1 / (255 sqrt(values)))`` over the values of each image, as TensorFlow's
+      ``per_image_standardization`` of values up to 255 (as Casper et al. 2021); an image of one color becomes 0.
+    """
+    if mode == "none":
+        return images
     if mode == "image":
+        x = images * 255  # back to whole numbers, exactly, where nothing was changed
         sd, mean = torch.std_mean(x, (1, 2, 3), correction=0, keepdim=True)
         return (x - mean) / sd.clamp(min=x[0].numel() ** -0.5)
-    x = x / 255
-    if mode == "none":
-        return x
-    return (x - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(SD).view(3, 1, 1)
+    return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(SD).view(3, 1, 1)
 
 
 def _tables(folder: Path, part: str) -> Any:
@@ -135,7 +156,7 @@ def _decoded(encoded: Any, row: int, folder: Path) -> np.ndarray:
         raise DataError(
             f"`cifar10`: image {row} of {str(folder)!r} cannot be decoded ({type(error).__name__}): it is damaged."
         ) from error
-    if pixels.shape != (32, 32, 3):
+    if pixels.shape != (SIZE, SIZE, 3):
         raise DataError(
             f"`cifar10`: image {row} of {str(folder)!r} has {pixels.shape[0]} x {pixels.shape[1]} pixels, not 32 x 32; "
             "give other images as `npz:FILE`."

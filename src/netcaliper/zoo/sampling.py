@@ -1,9 +1,15 @@
-"""Which examples of a data set are used, and with which labels: stratified subsets, random labels."""
+"""Which examples of a data set are used for what: stratified subsets, random labels, held-out examples."""
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from netcaliper.errors import DataError
+from netcaliper.stats.sampling import folds
+
+HELD_OUT = 20
+"""One training example in so many is held out."""
+
+_HELD_OUT_SEED = 0x4E1D  # apart from the seeds by which measures deal examples into folds
 
 
 def stratified(y: Int[np.ndarray, " N"], examples: int, seed: int = 0) -> Int[np.ndarray, " examples"]:
@@ -40,3 +46,18 @@ def random_labels(examples: int, classes: int, seed: int = 0) -> Int[np.ndarray,
     The label of row ``i`` depends on ``seed`` and ``i`` only, not on ``examples``.
     """
     return np.random.default_rng((seed, 0x1ABE1)).integers(0, classes, size=examples, dtype=np.int64)
+
+
+def held_out(examples: int) -> Bool[np.ndarray, " examples"]:
+    """Mark about one example in ``HELD_OUT``, by a hash of its index alone.
+
+    Raises:
+        DataError: there are so few examples that none is marked, or none is left.
+    """
+    marked = folds(np.arange(examples), _HELD_OUT_SEED, HELD_OUT) == 0
+    if not marked.any() or marked.all():
+        raise DataError(
+            f"about one example in {HELD_OUT} is held out, here {int(marked.sum())} of {examples}; give more examples, "
+            "or watch the training examples (--watch train)."
+        )
+    return marked

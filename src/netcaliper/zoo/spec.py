@@ -19,7 +19,6 @@ from netcaliper.errors import InputError, SpecError
 from netcaliper.fit.seeds import seeded
 from netcaliper.zoo.checkpoint import is_checkpoint, load_checkpoint
 from netcaliper.zoo.cifar10 import Cifar10Options, cifar10
-from netcaliper.zoo.config import Config
 from netcaliper.zoo.data import Options, Split, digits, from_factory, npz
 from netcaliper.zoo.factory import call_factory, find_factory, is_factory
 from netcaliper.zoo.models import ZOO, build
@@ -117,6 +116,32 @@ def load_data(
         SpecError: the spec cannot be resolved.
         DataError: the data cannot be used.
     """
+    options = data_options(spec, examples=examples, random_labels=random_labels)
+    if options is None:
+        return from_factory(spec, split)
+    if isinstance(options, TeacherOptions):
+        return teacher(split, batch_size=batch_size, options=options)
+    form = _DATA.fullmatch(spec)
+    path = form["path"] if form else None
+    if not path:
+        return digits(split, batch_size=batch_size, options=options)
+    read = cifar10 if isinstance(options, Cifar10Options) else npz
+    return read(path, split, batch_size=batch_size, options=options)
+
+
+def data_options(
+    spec: str, *, examples: int | None = None, random_labels: bool = False
+) -> Options | TeacherOptions | None:
+    """Return the options in a data spec, with those beside it; ``None`` for a factory, which has its own.
+
+    Args:
+        spec: one of the forms at the top of this file.
+        examples: the option of this name, in place of what the spec says.
+        random_labels: the option of this name, where the spec does not say it.
+
+    Raises:
+        SpecError: the spec or an option cannot be read, or a factory is given options.
+    """
     form = _DATA.fullmatch(spec)
     name = form["name"] if form else ""
     if form and name in _OPTIONS and bool(form["path"]) == (name in ("npz", "cifar10")):
@@ -124,25 +149,15 @@ def load_data(
         given |= ({} if examples is None else {"examples": examples}) | (
             {"random_labels": True} if random_labels else {}
         )
-        options = _data_options(spec, _OPTIONS[name], given)
-        if isinstance(options, TeacherOptions):
-            return teacher(split, batch_size=batch_size, options=options)
-        if name == "digits":
-            return digits(split, batch_size=batch_size, options=options)
-        read = npz if name == "npz" else cifar10
-        return read(form["path"], split, batch_size=batch_size, options=options)
+        try:
+            return _OPTIONS[name](**given)
+        except InputError as error:
+            raise SpecError(f"{spec!r}: {error}") from error
     if is_factory(spec) and spec.partition(":")[0] not in ("zoo", *_OPTIONS):
         if examples is not None or random_labels:
             raise SpecError(f"{spec!r}: a factory chooses its own examples and labels; give it a parameter for that.")
-        return from_factory(spec, split)
+        return None
     raise SpecError(f"`data` = {spec!r} is not a data spec; supported are {DATA_SPECS}.")
-
-
-def _data_options(spec: str, kind: type[Config], given: dict[str, Any]) -> Any:
-    try:
-        return kind(**given)
-    except InputError as error:
-        raise SpecError(f"{spec!r}: {error}") from error
 
 
 def _zoo_model(spec: str, call: str, weights: str | Path | None, default_seed: int) -> LoadedModel:

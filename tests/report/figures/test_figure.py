@@ -24,5 +24,6 @@ def test_what_was_not_measured_is_not_drawn(update):
 
 
 def test_every_specification_compiles_to_vega():
-    for figure in draw_all(readings.small(), "container"):
-        assert vl_convert.vegalite_to_vega(figure.spec())["marks"]
+    for reading in (readings.small(), readings.whole(), readings.whole(2, lopsided=True)):
+        for figure in draw_all(reading, "container"):
+            assert vl_convert.vegalite_to_vega(figure.spec())["marks"]

@@ -1,10 +1,10 @@
 """One file a measure: each makes Altair charts from a reading, and from nothing else."""
 
 from netcaliper.reading.reading import Reading
-from netcaliper.report.figures import partition, redundant, unit_states
+from netcaliper.report.figures import partition, prunable, redundant, unit_states
 from netcaliper.report.figures.figure import Figure, Width
 
-DRAWN = (partition.draw, unit_states.draw, redundant.draw)
+DRAWN = (partition.draw, prunable.draw, unit_states.draw, redundant.draw)
 """Every figure of a reading, in the order of the page. Listed by hand: nothing is registered on import."""
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import altair as alt
 
 from netcaliper.reading.reading import Reading
+from netcaliper.report import palette
 
 Width = int | Literal["container"]
 
@@ -56,9 +57,38 @@ def height(sites: int) -> int:
     return max(step * sites, 48)
 
 
+def percent_axis() -> alt.Axis:
+    """Return an axis of shares from 0 to 100 %."""
+    return alt.Axis(format="%", tickCount=5, labelSeparation=8)
+
+
 def legend(title: str | None = None, **more: Any) -> alt.Legend:
     """Put the legend above the chart, in columns that a phone can hold."""
-    return alt.Legend(title=title, orient="top", symbolType="square", symbolSize=90, **more)
+    return alt.Legend(**{"title": title, "orient": "top", "symbolType": "square", "symbolSize": 90} | more)
+
+
+def hover(name: str) -> alt.Parameter:
+    """Return the site under the pointer; none when it is nowhere."""
+    return alt.selection_point(name=f"hover_{name}", on="pointerover", clear="pointerout", fields=["site"], empty=False)
+
+
+def depth_color(sites: int) -> alt.Color:
+    """Color lines by the field ``place`` of their site in a graph of so many, with the gradient above."""
+    ends = [1, max(sites, 2)]
+    return alt.Color(
+        "place:Q",
+        scale=alt.Scale(domain=ends, range=list(palette.DEPTH), interpolate="lab"),
+        legend=alt.Legend(
+            title="place in the graph",
+            orient="top",
+            direction="horizontal",
+            gradientLength=140,
+            gradientThickness=8,
+            values=ends,
+            titleOrient="left",
+            format="d",
+        ),
+    )
 
 
 def classes_color(field: str, shown: Sequence[tuple[str, str]]) -> alt.Color:

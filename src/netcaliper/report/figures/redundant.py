@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 
 from netcaliper.reading.reading import Reading
 from netcaliper.report import palette
-from netcaliper.report.figures.figure import Figure, Width, height, site_axis
+from netcaliper.report.figures.figure import Figure, Width, depth_color, height, hover, percent_axis, site_axis
 
 MOST_POINTS = 100
 ALL_POINTS = 12_000
@@ -83,41 +83,25 @@ def _spectra(reading: Reading, width: Width, *, array: str, name: str, title: st
                 "y": [0.0, *(round(float(value), 4) for value in kept[at])],
             }
         )
-    hover = alt.selection_point(
-        name=f"hover_{name}", on="pointerover", clear="pointerout", fields=["site"], empty=False
-    )
-    percent = alt.Axis(format="%", tickCount=5, labelSeparation=8)
+    over = hover(name)
     line = (
         alt.Chart(alt.Data(values=rows))
         .transform_flatten(["x", "y"])
         .mark_line(interpolate="monotone")
         .encode(
-            x=alt.X("x:Q", title="share of components", scale=alt.Scale(domain=[0, 1]), axis=percent),
-            y=alt.Y("y:Q", title="share of variance", scale=alt.Scale(domain=[0, 1]), axis=percent),
+            x=alt.X("x:Q", title="share of components", scale=alt.Scale(domain=[0, 1]), axis=percent_axis()),
+            y=alt.Y("y:Q", title="share of variance", scale=alt.Scale(domain=[0, 1]), axis=percent_axis()),
             detail="site:N",
-            color=alt.Color(
-                "place:Q",
-                scale=alt.Scale(domain=[1, max(len(reading.sites), 2)], range=list(palette.DEPTH), interpolate="lab"),
-                legend=alt.Legend(
-                    title="place in the graph",
-                    orient="top",
-                    direction="horizontal",
-                    gradientLength=140,
-                    gradientThickness=8,
-                    values=[1, max(len(reading.sites), 2)],
-                    titleOrient="left",
-                    format="d",
-                ),
-            ),
-            strokeWidth=alt.condition(hover, alt.value(3.5), alt.value(1.6 if len(usable) <= 40 else 0.9)),
-            opacity=alt.condition(hover, alt.value(1.0), alt.value(0.85 if len(usable) <= 40 else 0.45)),
+            color=depth_color(len(reading.sites)),
+            strokeWidth=alt.condition(over, alt.value(3.5), alt.value(1.6 if len(usable) <= 40 else 0.9)),
+            opacity=alt.condition(over, alt.value(1.0), alt.value(0.85 if len(usable) <= 40 else 0.45)),
             tooltip=[
                 alt.Tooltip("site:N"),
                 alt.Tooltip("place:Q", title="place in the graph"),
                 alt.Tooltip("components:N", title="components for 95 %"),
             ],
         )
-        .add_params(hover)
+        .add_params(over)
     )
     rule = alt.Chart(alt.Data(values=[{"y": KEPT}])).mark_rule(strokeDash=[4, 4], opacity=0.7).encode(y="y:Q")
     chart = alt.layer(rule, line).properties(width=width, height=300)

@@ -6,7 +6,7 @@ import numpy as np
 from netcaliper.reading.numerals import count, percent
 from netcaliper.reading.reading import Reading
 from netcaliper.report import palette
-from netcaliper.report.figures.figure import Figure, Width, classes_color, height, site_axis
+from netcaliper.report.figures.figure import Figure, Width, classes_color, height, percent_axis, site_axis
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -60,7 +60,7 @@ def _states(reading: Reading, width: Width) -> tuple[Figure, ...]:
                 "start:Q",
                 title="share of units",
                 scale=alt.Scale(domain=[0, 1]),
-                axis=alt.Axis(format="%", tickCount=5, labelSeparation=8),
+                axis=percent_axis(),
             ),
             x2="end:Q",
             color=classes_color("state:N", shown),
@@ -97,7 +97,7 @@ def _bending(reading: Reading, width: Width) -> tuple[Figure, ...]:
     if not rows:
         return ()
     names = [row["site"] for row in rows]
-    axis = alt.Axis(format="%", tickCount=5, labelSeparation=8)
+    axis = percent_axis()
     base = alt.Chart(alt.Data(values=rows)).encode(
         y=site_axis(names),
         tooltip=[

@@ -11,6 +11,7 @@
     const ink = style.getPropertyValue("--ink").trim();
     const soft = style.getPropertyValue("--soft").trim();
     const line = style.getPropertyValue("--line").trim();
+    const ground = style.getPropertyValue("--ground").trim();
     const font = getComputedStyle(document.body).fontFamily;
     const limit = phone.matches ? 96 : 230;
     return {
@@ -24,10 +25,12 @@
       axisY: { labelLimit: limit },
       legend: {
         labelColor: ink, titleColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal",
-        columns: phone.matches ? 1 : 6, rowPadding: 4, columnPadding: 16, offset: 14, labelLimit: 200,
+        columns: phone.matches ? 1 : 6, layout: { top: { direction: phone.matches ? "vertical" : "horizontal", anchor: "start", offset: 14, margin: 6 } },
+        rowPadding: 4, columnPadding: 16, offset: 14, labelLimit: 200,
       },
       text: { color: soft },
       rule: { color: soft },
+      style: { twin: { color: ink }, "twin-around": { color: ground } },
     };
   }
 

@@ -1,0 +1,162 @@
+"""Moments of what consumers read: accumulated in one pass, one state for all consumers that read the same rows."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int
+from torch import Tensor
+
+from netcaliper.measure.consumer_input import ConsumerInput
+from netcaliper.measure.protocol import Plan
+from netcaliper.measure.work_folder import WorkFolder
+from netcaliper.stats.block_elimination import Reader
+from netcaliper.stats.covariance import Covariance
+from netcaliper.stats.sampling import CALIBRATE
+from netcaliper.trace.graph import Graph, Tap
+
+Key = tuple[str, int]
+"""Node of a consumer, and the operand that carries the units."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of the rows of one layout after the pass.
+
+    Attributes:
+        count: number of rows; those expected, if they are too few to be accumulated.
+        mean: of the columns.
+        moment: S as block elimination takes it.
+        variance: by consumer, that of its output, summed over outputs.
+    """
+
+    count: int
+    mean: Float64[np.ndarray, " columns"]
+    moment: Float64[np.ndarray, "columns columns"]
+    variance: Mapping[Key, float]
+
+
+class ConsumerMoments:
+    """Moments of the inputs of consumers over the calibrate rows that the plan draws.
+
+    A layout whose rows will not outnumber its columns is not accumulated: its first tap tells how many there will be
+    (by the positions of an example of that batch), before anything is allocated.
+
+    Args:
+        graph: the network.
+        plan: of the run.
+        inputs: the consumers.
+        free: by consumer, whether a new fit may change the bias (else S is the second moment about zero).
+        folder: keeps the moments once the pass is done; what it holds already is not accumulated again.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        plan: Plan,
+        inputs: Mapping[Key, ConsumerInput],
+        free: Mapping[Key, bool],
+        folder: WorkFolder | None = None,
+    ) -> None:
+        self.graph, self.plan, self.inputs, self.free, self.folder = graph, plan, dict(inputs), dict(free), folder
+        self._readers: dict[Hashable, list[Key]] = {}
+        for key, source in self.inputs.items():
+            self._readers.setdefault(source.layout, []).append(key)
+        self._file = {layout: f"input-{number:03}" for number, layout in enumerate(self._readers)}
+        self._missing = {layout for layout, file in self._file.items() if folder is None or not folder.holds(file)}
+        self._expected: dict[Hashable, int] = {}
+        self._states: dict[Hashable, Covariance] = {}
+        self._seen: dict[Hashable, _Seen] = {}
+
+    @property
+    def missing(self) -> bool:
+        """Whether a pass over the calibrate examples is needed."""
+        return bool(self._missing)
+
+    def taps(self, index: Int[np.ndarray, " examples"]) -> dict[str, Tap]:
+        """Return what feeds the states, by node, for a batch of examples with these indices in the data."""
+        by_node: dict[str, list[Hashable]] = {}
+        for layout in self._readers:
+            if layout in self._missing:
+                by_node.setdefault(self._source(layout).source, []).append(layout)
+        return {node: self._tap(layouts, index) for node, layouts in by_node.items()}
+
+    def _source(self, layout: Hashable) -> ConsumerInput:
+        return self.inputs[self._readers[layout][0]]
+
+    def _tap(self, layouts: Sequence[Hashable], index: Int[np.ndarray, " examples"]) -> Callable[..., None]:
+        def tap(value: Tensor, *_: Tensor) -> None:
+            for layout in layouts:
+                source = self._source(layout)
+                width = source.width(value, len(index))
+                if layout not in self._expected:
+                    self._expect(layout, width)
+                if layout in self._states:
+                    example, position = self.plan.sample(index, CALIBRATE, source.columns, width)
+                    self._states[layout].update(source.rows(value.detach(), len(index), example, position))
+
+        return tap
+
+    def _expect(self, layout: Hashable, width: int) -> None:
+        """Count the rows to come, and allocate if they are enough."""
+        columns = self._source(layout).columns
+        self._expected[layout] = min(self.plan.row_cap(columns), self.plan.sizes["calibrate"] * width)
+        if self._expected[layout] > columns + 1:
+            self._states[layout] = Covariance(columns, self.graph.device)
+
+    def finish(self) -> None:
+        """Close the states when the pass is done, and write them if there is a folder."""
+        for layout, file in self._file.items():
+            if layout not in self._missing:
+                continue
+            state = self._states.pop(layout, None)
+            if state is None:
+                count, arrays = self._expected.get(layout, 0), {}
+            else:
+                moments = state.finish()
+                count, arrays = moments.count, {"mean": moments.mean, "covariance": moments.covariance}
+            if self.folder is not None:
+                self.folder.put(file, arrays, {"rows": count})
+            self._close(layout, count, arrays)
+        self._missing.clear()
+
+    def _close(self, layout: Hashable, count: int, arrays: Mapping[str, np.ndarray]) -> _Seen:
+        """Bring moments into the form in which elimination takes them; their covariance is used up."""
+        if not arrays:
+            nothing = np.zeros(0)
+            self._seen[layout] = _Seen(count, nothing, nothing.reshape(0, 0), {})
+            return self._seen[layout]
+        mean, moment, keys = arrays["mean"], arrays["covariance"], self._readers[layout]
+        moment *= (count - 1) / max(count, 1)
+        variance = {}
+        for key in keys:
+            weight = self.inputs[key].weight
+            variance[key] = float(np.einsum("ij,ij->", weight @ moment, weight))
+        if not all(self.free[key] for key in keys):
+            moment += np.outer(mean, mean)
+        self._seen[layout] = _Seen(count, mean, moment, variance)
+        return self._seen[layout]
+
+    def _of(self, key: Key) -> _Seen:
+        """Return what was seen of a consumer's rows, read from the folder if it was written by an earlier run."""
+        if self._missing:
+            self.finish()
+        layout = self.inputs[key].layout
+        if layout not in self._seen:
+            assert self.folder is not None
+            arrays, record = self.folder.get(self._file[layout])
+            return self._close(layout, record["rows"], arrays)
+        return self._seen[layout]
+
+    def rows(self, key: Key) -> int:
+        """Return the number of rows of a consumer; those expected, if they are too few to be accumulated."""
+        return self._of(key).count
+
+    def mean(self, key: Key) -> Float64[np.ndarray, " columns"]:
+        """Return the mean of the columns of a consumer."""
+        return self._of(key).mean
+
+    def reader(self, key: Key, owner: Int[np.ndarray, " columns"], name: str) -> Reader:
+        """Return a consumer as block elimination takes it; those of equal layout share one moment."""
+        seen = self._of(key)
+        return Reader(seen.moment, self.inputs[key].weight, owner, seen.variance[key], seen.count, name)

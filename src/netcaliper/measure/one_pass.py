@@ -1,0 +1,105 @@
+"""One pass over the calibrate and select examples, with a tap on every site and on every consumer's input."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from netcaliper.errors import DataError
+from netcaliper.measure.fingerprint import DataFingerprint
+from netcaliper.measure.labels import check_labels, class_labels
+from netcaliper.measure.needed import NeededStates
+from netcaliper.measure.protocol import Measure, Plan, Sight
+from netcaliper.stats.sampling import VERIFY
+from netcaliper.trace.batches import Batch, batches, regrouped
+from netcaliper.trace.graph import Graph, Tap
+from netcaliper.trace.site import Site
+
+Tell = Callable[[str, int, int], None]
+"""Called with a phase in words, the examples done and the examples in all."""
+
+
+class OnePass:
+    """What one pass over the data leaves behind.
+
+    Args:
+        graph: the network.
+        sites: the sites to tap.
+        measures: what is fed there.
+        needed: what is fed at the consumers.
+        plan: what is read of the data.
+        look: called with every batch and what the network returned for it.
+
+    Attributes:
+        states: by site, by measure.
+        positions: by site the positions of an example (the most seen).
+        fingerprint: of the data.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        sites: Sequence[Site],
+        measures: Sequence[Measure],
+        needed: NeededStates | None,
+        plan: Plan,
+        look: Callable[[Batch, Any], None] | None = None,
+    ) -> None:
+        self.graph, self.sites, self.needed, self.plan, self.look = graph, sites, needed, plan, look
+        self.fingerprint = DataFingerprint()
+        self.positions = {site.name: 0 for site in sites}
+        self.states = {site.name: {m.name: m.state(site, plan, graph.device) for m in measures} for site in sites}
+        self._fold = torch.from_numpy(plan.fold).to(graph.device)
+
+    def run(self, data: Iterable[Any], size: int, tell: Tell) -> None:
+        """Run all calibrate and select examples, ``size`` at a time if the graph takes any number.
+
+        Raises:
+            DataError: the data hold another number of examples than were counted, or labels that do not fit.
+        """
+        size = size if self.graph.dynamic_batch else self.graph.traced_batch
+        for batch in regrouped(self._wanted(data, tell), size):
+            index = batch.indices.numpy()
+            labels = class_labels(batch)
+            taps = {site.name: self._tap(site, index, labels) for site in self.sites}
+            if self.needed is not None:
+                taps |= self.needed.taps(index)
+            output = self.graph.run(batch, taps=taps).output
+            check_labels(batch, output)
+            if self.look is not None:
+                self.look(batch, output)
+
+    def _wanted(self, data: Iterable[Any], tell: Tell) -> Iterator[Batch]:
+        """Give the calibrate and select examples of every batch."""
+        seen = 0
+        for batch in batches(data, inputs_required=self.graph.inputs_required):
+            self.fingerprint.update(batch)
+            seen += batch.size
+            if seen > self.plan.examples:
+                break
+            wanted = np.flatnonzero(self.plan.split[batch.indices.numpy()] != VERIFY)
+            yield batch.take(torch.from_numpy(wanted))
+            tell("reading", seen, self.plan.examples)
+        if seen != self.plan.examples:
+            raise DataError(
+                f"`data` must give the same {self.plan.examples:,} examples on every pass, got "
+                f"{'more' if seen > self.plan.examples else f'only {seen:,}'} on the second; make it a list of batches "
+                "or a DataLoader over a fixed data set."
+            )
+
+    def _tap(self, site: Site, index: Int[np.ndarray, " examples"], labels: Tensor | None) -> Tap:
+        """Return the function that feeds the states of a site."""
+        fold = self._fold[torch.from_numpy(index).to(self._fold.device)]
+
+        def tap(value: Tensor, *inputs: Tensor) -> None:
+            read = inputs if site.activation is not None else ()
+            rows, *before = (site.rows(tensor.detach(), len(index)) for tensor in (value, *read))
+            self.positions[site.name] = max(self.positions[site.name], rows.shape[1])
+            sight = Sight(rows, tuple(before), index, fold, labels)
+            for state in self.states[site.name].values():
+                state.update(sight)
+
+        return tap

@@ -1,0 +1,167 @@
+"""What stands in for ablated units, and in which order units are ablated.
+
+Everything is drawn by (seed, name of the site, number of the permutation, example index), so that neither batches nor
+other sites make a difference.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from zlib import crc32
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from netcaliper.measure.protocol import Plan
+from netcaliper.stats.covariance import Covariance
+from netcaliper.stats.sampling import CALIBRATE
+from netcaliper.trace.batches import batches, first_batch, regrouped
+from netcaliper.trace.graph import Graph, Override
+from netcaliper.trace.site import Site
+
+Perturbation = Literal["zero", "mean", "noise"]
+Order = Literal["random", "correlated"]
+
+
+@dataclass(frozen=True)
+class UnitStatistics:
+    """What an ablation may have to know of the units of a site, from calibrate examples.
+
+    Attributes:
+        mean: over all positions of all calibrate examples.
+        correlation: absolute Pearson correlation over the sampled calibrate rows, 0 for units that do not vary.
+    """
+
+    mean: Float64[np.ndarray, " units"]
+    correlation: Float64[np.ndarray, "units units"]
+
+
+def unit_statistics(graph: Graph, data: Iterable[Any], plan: Plan, sites: Sequence[Site]) -> dict[str, UnitStatistics]:
+    """Read the calibrate examples once.
+
+    Args:
+        graph: the network.
+        data: any re-iterable of batches.
+        plan: which examples and rows are read.
+        sites: the sites to read.
+    """
+    total = {site.name: torch.zeros(site.units, dtype=torch.float64, device=graph.device) for site in sites}
+    rows = dict.fromkeys(total, 0)
+    covariance = {site.name: Covariance(site.units, graph.device) for site in sites}
+    size = first_batch(data, inputs_required=graph.inputs_required).size if graph.dynamic_batch else graph.traced_batch
+
+    def tap(site: Site, index: Int[np.ndarray, " examples"]) -> Callable[..., None]:
+        def feed(value: Tensor, *_: Tensor) -> None:
+            laid = site.rows(value.detach(), len(index))
+            total[site.name] += laid.sum((0, 1), dtype=torch.float64)
+            rows[site.name] += laid.shape[0] * laid.shape[1]
+            chosen = plan.sample(index, CALIBRATE, site.units, laid.shape[1])
+            example, position = (torch.from_numpy(part).to(laid.device) for part in chosen)
+            covariance[site.name].update(laid[example, position])
+
+        return feed
+
+    calibrate = (
+        batch.take(torch.from_numpy(np.flatnonzero(plan.split[batch.indices.numpy()] == CALIBRATE)))
+        for batch in batches(data, inputs_required=graph.inputs_required)
+    )
+    for batch in regrouped(calibrate, size):
+        index = batch.indices.numpy()
+        graph.run(batch, taps={site.name: tap(site, index) for site in sites})
+    found = {}
+    for site in sites:
+        moments = covariance[site.name].finish()
+        correlation = np.zeros((site.units, site.units))
+        correlation[np.ix_(moments.live, moments.live)] = np.abs(moments.correlation)
+        found[site.name] = UnitStatistics((total[site.name] / rows[site.name]).cpu().numpy(), correlation)
+    return found
+
+
+def order_of_units(
+    site: Site, number: int, seed: int, statistics: UnitStatistics | None = None
+) -> Int[np.ndarray, " units"]:
+    """Return the order in which one permutation ablates the units of a site.
+
+    Args:
+        site: the site.
+        number: of the permutation.
+        seed: of the run.
+        statistics: order by correlation: the first unit of a random order stays first, then come the units most
+            correlated with it; ties, and units that do not vary, as in the random order.
+    """
+    order = _generator(site, number, seed).permutation(site.units)
+    if statistics is None:
+        return order
+    rest = order[1:]
+    most = np.argsort(-statistics.correlation[order[0], rest], kind="stable")
+    return np.concatenate([order[:1], rest[most]])
+
+
+def taken_away(site: Site, gone: Int[np.ndarray, " ablated"], graph: Graph, mean: np.ndarray | None) -> Override:
+    """Return what a site's value becomes without some units: times 0, or the mean of each in its place.
+
+    Args:
+        site: the site.
+        gone: the ablated units.
+        graph: the network.
+        mean: of every unit; ``None`` for zeros.
+    """
+    keep = np.ones(site.units)
+    keep[gone] = 0
+    mask = torch.from_numpy(keep).to(graph.device, graph.dtype)
+    fill = None if mean is None else torch.from_numpy(mean * (1 - keep)).to(graph.device, graph.dtype)
+
+    def override(value: Tensor) -> Tensor:
+        shape = [1] * value.dim()
+        shape[site.axis] = site.units
+        kept = value * mask.view(shape)
+        return kept if fill is None else kept + fill.view(shape)
+
+    return override
+
+
+class Noise:
+    """Gaussian noise for the examples of one batch: the same draw at every level, scaled.
+
+    ``level * s * z`` is added with s the standard deviation of an example's own activations at the site (over all its
+    positions and units) and z standard normal.
+
+    Args:
+        index: indices of the examples in the data.
+        examples: number of examples in the value, which goes through the indices again and again.
+        seed: of the run.
+    """
+
+    def __init__(self, index: Int[np.ndarray, " n"], examples: int, seed: int) -> None:
+        self.index, self.examples, self.seed = index, examples, seed
+        self._drawn: dict[str, tuple[int, Tensor]] = {}
+
+    def added(self, site: Site, repeat: int, level: float) -> Override:
+        """Return what a site's value becomes with the noise of one repeat."""
+
+        def override(value: Tensor) -> Tensor:
+            return value + level * self._noise(site, repeat, value)
+
+        return override
+
+    def _noise(self, site: Site, repeat: int, value: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Return ``s z`` in the layout of the value; the last draw of every site is held, for the other levels."""
+        if site.name not in self._drawn or self._drawn[site.name][0] != repeat:
+            rows = site.rows(value, self.examples)
+            sd = rows.double().std((1, 2), correction=0).to(rows.dtype)
+            drawn = np.stack([self._draw(site, repeat, int(i), rows.shape[1]) for i in self.index])
+            z = torch.from_numpy(drawn).to(rows.device, rows.dtype)[torch.arange(self.examples) % len(self.index)]
+            moved = value.movedim((site.batch_axis, site.axis), (0, -1)).shape
+            noise = (sd[:, None, None] * z).reshape(moved).movedim((0, -1), (site.batch_axis, site.axis))
+            self._drawn[site.name] = repeat, noise
+        return self._drawn[site.name][1]
+
+    def _draw(self, site: Site, repeat: int, example: int, positions: int) -> Float[np.ndarray, "positions units"]:
+        generator = _generator(site, repeat, self.seed, example)
+        return generator.standard_normal((positions, site.units), dtype=np.float32)
+
+
+def _generator(site: Site, number: int, seed: int, *more: int) -> np.random.Generator:
+    return np.random.default_rng([seed % 2**64, crc32(site.name.encode()), number, *more])
