@@ -101,18 +101,21 @@ def row(name: str, right: float, default: Reading, paper: Reading) -> dict[str, 
         "agreement without what is not needed": [network.agreement, network.agreement_low],
         "needed at .97": None if at is None else at.model_dump(exclude={"by_site"}),
         "passes": round(default.cost.passes, 1),
-        "sites": [of_site(ours, theirs) for ours, theirs in zip(default.sites, default.twin.sites, strict=True)],
+        "sites": [
+            of_site(ours, theirs)
+            for ours, theirs in zip(default.sites, default.twin.sites, strict=True)
+            if ours.group is None
+        ],
     }
 
 
 def shares(network: NetworkReading, sites: Sequence[SiteReading], paper: NetworkReading) -> dict[str, Any]:
-    """Return the shares of a network, and how many units are needed at the sites where that was judged."""
-    judged = [site for site in sites if site.needed is not None]
+    """Return the shares of a network, and how many units are needed at the sites where consumers could be asked."""
+    asked = [site for site in sites if site.absorbable is not None]
     return {
         "units": network.units,
         "needed": network.needed_units,
-        "judged sites": f"{len(judged)} of {len(sites)}",
-        "needed at judged sites": [sum(s.needed or 0 for s in judged), sum(s.units for s in judged)],
+        "needed where consumers were asked": f"{sum(s.needed or 0 for s in asked)} of {sum(s.units for s in asked)}",
         "redundant": numbers(network.redundant),
         "redundant, paper": numbers(paper.redundant),
         "prunable": numbers(network.prunable),
@@ -121,15 +124,21 @@ def shares(network: NetworkReading, sites: Sequence[SiteReading], paper: Network
 
 
 def of_site(site: SiteReading, twin: SiteReading) -> dict[str, Any]:
-    """Sum up one site."""
-    return {
-        "site": site.name,
-        "units": site.units,
-        "rows": site.rows,
-        "needed": [site.needed, twin.needed],
-        "redundant": [numbers(site.redundant), numbers(twin.redundant)],
-        "prunable": [numbers(site.prunable), numbers(twin.prunable)],
-    } | ({} if site.reason is None else {"not judged": site.reason})
+    """Sum up one site: the trained network, then the twin."""
+    found: dict[str, Any] = {"site": site.name, "units": site.units, "rows": site.rows}
+    for name in ("needed", "redundant", "prunable", "mean_correlation"):
+        ours, theirs = (said(getattr(one, name)) for one in (site, twin))
+        if ours or theirs:
+            found[name] = f"{ours}; {theirs}"
+    return found | ({} if site.reason is None else {"not judged": site.reason})
+
+
+def said(value: Share | float | None) -> str:
+    """Return a number, with its interval if it has one."""
+    if isinstance(value, Share):
+        ends = "" if value.low is None or value.high is None else f" [{value.low:.3f}, {value.high:.3f}]"
+        return f"{value.value:.3f}{ends}"
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
 def numbers(share: Share | None) -> Numbers | None:

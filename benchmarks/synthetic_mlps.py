@@ -26,11 +26,13 @@ import numpy as np
 import table
 import torch
 from torch import Tensor
+from widths_chart import Point, draw
 
 import netcaliper as nc
 from netcaliper.errors import DataError
 from netcaliper.fit.train import accuracy, fit
-from netcaliper.reading.schema import Share
+from netcaliper.reading.reading import Reading
+from netcaliper.reading.schema import NetworkReading, Share
 from netcaliper.stats.ablation_curve import PAPER_PERMUTATIONS, PAPER_STEPS, first_crossing, t_interval
 from netcaliper.stats.covariance import Covariance
 from netcaliper.stats.spectrum import components_for, paper_growth, paper_redundant_share, spectrum
@@ -226,43 +228,55 @@ def chosen(records: Iterable[dict[str, Any]], *keys: str) -> list[dict[str, Any]
 
 
 def table_of(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sum up records by width: means over seeds with their t intervals, and the growth factor of the means."""
-    rows, columns = [], ("accuracy", "redundant", "prunable", "prunable, mean of the permutations", "largest class")
+    """Sum up records by width: means over seeds with their t intervals, and the growth factors of the means."""
+    rows, means = [], {"redundant": [], "prunable": []}
     for units in sorted({record["units"] for record in records}):
         here = [record for record in records if record["units"] == units]
-        row: dict[str, Any] = {"units": units, "networks": len(here)}
-        row["rate"] = sorted({record["rate"] for record in here}, reverse=True)
-        row |= {column: share([record[column] for record in here]) for column in columns}
-        row["kept"] = round(fmean(record["kept"] for record in here), 1)
+        row: dict[str, Any] = {"units": units, "rate": ", ".join(f"{rate:g}" for rate in rates_of(here))}
+        for column in (
+            "accuracy",
+            "redundant",
+            "kept",
+            "prunable",
+            "prunable, mean of the permutations",
+            "largest class",
+        ):
+            row[column] = mean([record[column] for record in here])
         rows.append(row)
-    return {"by width": rows} | growth(rows)
-
-
-def share(values: Sequence[float]) -> dict[str, float]:
-    """Return a mean with its 95 % t interval over networks."""
-    interval = t_interval(np.array(values))
-    ends = {} if interval is None else dict(zip(("low", "high"), interval, strict=True))
-    return {name: round(value, 3) for name, value in ({"mean": fmean(values)} | ends).items()}
-
-
-def growth(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return the paper's g, where every width was read: 2 is as fast as the width."""
-    if [row["units"] for row in rows] != list(UNITS):
-        return {}
-    counts = {
-        name: [row[name]["mean"] * row["units"] / UNITS[-1] for row in rows] for name in ("redundant", "prunable")
+        for name, shares in means.items():
+            shares.append(fmean(record[name] for record in here) * units / UNITS[-1])
+    if len(rows) < len(UNITS):
+        return {"by width": rows}
+    # the paper takes the last 3 doublings for one and all 4 for the other
+    g = {
+        "redundant": round(paper_growth(means["redundant"], 3), 2),
+        "prunable": round(paper_growth(means["prunable"]), 2),
     }
-    return {
-        "growth of redundant, last 3 doublings": round(paper_growth(counts["redundant"], 3), 2),
-        "growth of prunable, 4 doublings": round(paper_growth(counts["prunable"]), 2),
-    }
+    return {"by width": rows, "growth": g}
+
+
+def rates_of(records: Iterable[dict[str, Any]]) -> list[float]:
+    """Return the learning rates, largest first."""
+    return sorted({record["rate"] for record in records}, reverse=True)
+
+
+def mean(values: Sequence[float]) -> str:
+    """Return a mean over networks with its 95 % t interval."""
+    places = 1 if max(values) > 1 else 3
+    found = f"{fmean(values):.{places}f}"
+    interval = t_interval(np.array(values)) if places == 3 else None
+    return found if interval is None else f"{found} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 # ---- studies
 
 
-def study(inputs: int, say: Say) -> dict[str, Any]:
-    """Read the networks of one input dimension, by initialization factor, and what the numbers hang on."""
+def study(inputs: int, say: Say) -> tuple[dict[str, Any], list[Point]]:
+    """Read the networks of one input dimension, by initialization factor, and what the numbers hang on.
+
+    Returns:
+        The tables, and what the chart shows.
+    """
     best = Cell(inputs, UNITS[0], RATES[0], teacher=TEACHERS[inputs])
     grid = [
         replace(best, seed=seed, factor=factor, units=units, rate=rate)
@@ -270,17 +284,20 @@ def study(inputs: int, say: Say) -> dict[str, Any]:
     ]
     records = run(grid, say)
     panels = {f"factor {f:g}": [r for r in records if r["factor"] == f] for f in FACTORS} | {"any factor": records}
-    rates = {f"rate {rate:g}": [r for r in panels[f"factor {FACTOR:g}"] if r["rate"] == rate] for rate in RATES}
+    stable = [record for record in panels[f"factor {FACTOR:g}"] if "accuracy" in record]
+    rates = {f"rate {rate:g}": [record for record in stable if record["rate"] == rate] for rate in RATES[:3]}
     base = [Cell(inputs, units, RATE[inputs], seed=s, teacher=TEACHERS[inputs]) for s, units in product(SEEDS, UNITS)]
-    return {
+    readings = [read([cell for cell in base if cell.units == units], say) for units in UNITS]
+    tables = {
         "paper, by eye": PAPER[inputs],
         "rate by test accuracy": {name: table_of(chosen(some, "units", "seed")) for name, some in panels.items()},
         "diverged": f"{sum('accuracy' not in record for record in records)} of {len(records)} trainings",
-        f"one rate, factor {FACTOR:g}": {name: table_of(chosen(some, "units", "seed")) for name, some in rates.items()},
+        f"one rate, factor {FACTOR:g}": {name: table_of(found) for name, found in rates.items() if found},
         "untrained": table_of([asdict(c) | paper_terms(c.untrained(), test_part(c), c.seed) for c in base]),
         f"one thing varied, from rate {RATE[inputs]:g}, factor {FACTOR:g}": controls(base, say),
-        "by nc.measure": [by_measure([cell for cell in base if cell.units == units], say) for units in UNITS],
+        "by nc.measure, seed by seed": [by_measure(some) for some in readings],
     }
+    return tables, [point for some in readings for point in points(f"{inputs:,} features", some)]
 
 
 def controls(base: Sequence[Cell], say: Say) -> dict[str, Any]:
@@ -323,33 +340,57 @@ def rows_of_covariance(cells: Sequence[Cell], say: Say) -> list[dict[str, Any]]:
     return found
 
 
-def by_measure(cells: Sequence[Cell], say: Say) -> dict[str, Any]:
-    """Read networks of one width with ``nc.measure``, each beside itself at the start of its training."""
+# ---- nc.measure
+
+
+def read(cells: Sequence[Cell], say: Say) -> list[Reading]:
+    """Read networks with ``nc.measure``, each beside itself at the start of its training."""
     readings = []
     for cell in cells:
         model = trained(cell)
         assert model is not None
         fresh = torch.randn(FRESH[cell.inputs], cell.inputs, generator=torch.Generator().manual_seed(1_000 + cell.seed))
-        data = Batches(fresh, batch_size=1000)
-        readings.append(nc.measure(model, data, twin=cell.untrained, seed=cell.seed))
+        fresh_batches = Batches(fresh, batch_size=1000)
+        readings.append(nc.measure(model, fresh_batches, twin=cell.untrained, seed=cell.seed))
         say(f"{cell.inputs} features, {cell.units} units, seed {cell.seed}: read")
-    row: dict[str, Any] = {"units": cells[0].units, "networks": len(readings), "rows": readings[0].sites[0].rows}
-    row["examples ablated"] = readings[0].network.ablation.examples
-    for kind, networks in (("", [r.network for r in readings]), ("twin ", [r.twin.network for r in readings])):
+    return readings
+
+
+def by_measure(readings: Sequence[Reading]) -> dict[str, Any]:
+    """Sum up the readings of networks of one width, one a seed."""
+    first = readings[0]
+    row: dict[str, Any] = {"units": first.network.units, "rows": first.sites[0].rows}
+    row["examples ablated"] = first.network.ablation.examples
+    for kind, networks in networks_of(readings).items():
         for name in ("redundant", "prunable"):
-            row[kind + name] = each([getattr(network, name) for network in networks])
-        row[f"{kind}needed"] = [network.needed_units for network in networks]
-    row["agreement without the rest"] = [round(r.network.agreement, 4) for r in readings]
-    row["needed at .97"] = [r.network.needed_at_97.units for r in readings]
+            row[f"{name}, {kind}"] = [said(getattr(network, name)) for network in networks]
+        row[f"needed, {kind}"] = ", ".join(str(network.needed_units) for network in networks)
+    row["agreement without the rest"] = ", ".join(f"{r.network.agreement:.3f}" for r in readings)
+    row["needed at .97"] = ", ".join(str(r.network.needed_at_97.units) for r in readings)
     return row
 
 
-def each(shares: Sequence[Share | None]) -> dict[str, Any]:
-    """Return the mean over networks, and every share with its own interval; one that is undefined is ``None``."""
-    known = [one for one in shares if one is not None]
-    mean = share([one.value for one in known]) if known else {}
-    ends = [None if one is None else [round(end, 3) for end in (one.value, one.low, one.high)] for one in shares]
-    return mean | {"each": ends}
+def networks_of(readings: Sequence[Reading]) -> dict[str, list[NetworkReading]]:
+    """Return the networks in one row each, trained and untrained."""
+    return {"trained": [r.network for r in readings], "twin": [r.twin.network for r in readings]}
+
+
+def points(panel: str, readings: Sequence[Reading]) -> list[Point]:
+    """Return means over networks with their t intervals; where one is undefined, the mean would not be theirs."""
+    found = []
+    for kind, networks in networks_of(readings).items():
+        for name in ("redundant", "prunable"):
+            shares = [getattr(network, name) for network in networks]
+            if None not in shares:
+                values = np.array([one.value for one in shares])
+                low, high = t_interval(values) or (None, None)
+                found.append(Point(panel, networks[0].units, name, kind, (float(values.mean()), low, high)))
+    return found
+
+
+def said(share: Share | None) -> str:
+    """Return a share with its own interval."""
+    return "undefined" if share is None else f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]"
 
 
 def main() -> None:
@@ -360,7 +401,10 @@ def main() -> None:
         print(f"{time.monotonic() - started:5.0f} s  {text}", file=sys.stderr, flush=True)
 
     facts = {"seeds": SEEDS, "rates": RATES, "factors": FACTORS, "threads": torch.get_num_threads()}
-    table.write(__file__, facts | {f"{inputs:,} features": study(inputs, say) for inputs in TEACHERS})
+    studies = {f"{inputs:,} features": study(inputs, say) for inputs in TEACHERS}
+    table.write(__file__, facts | {name: tables for name, (tables, _) in studies.items()})
+    drawn = [point for _, some in studies.values() for point in some]
+    draw(drawn, table.ROOT / "results" / "synthetic_mlps.svg", x="units")
 
 
 if __name__ == "__main__":

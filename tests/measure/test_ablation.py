@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,11 @@ def images(examples: int = 160, seed: int = 1) -> Tensor:
     return torch.randn(examples, 3, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
+@cache
+def traced(outputs: int = 4) -> Graph:
+    return nc.trace(cnn(outputs), images()[:2])
+
+
 def ran(graph: Graph, data: list[Any], examples: int = 1000, plan: Plan | None = None, **options: Any) -> Ablations:
     plan = plan or Plan(sum(as_batch(raw).size for raw in data), 0)
     ablations = Ablations(graph, graph.sites, plan, examples, **options)
@@ -65,7 +71,7 @@ def curves(ablations: Ablations) -> dict[str, Curves]:
 @pytest.mark.parametrize("perturbation", ["zero", "mean"])
 def test_curves_are_those_of_hooks_on_the_modules(perturbation: Any, mode: Any) -> None:
     model, x = cnn(), images()
-    graph, plan = nc.trace(model, x[:2]), Plan(160, 0, mode)
+    graph, plan = traced(), Plan(160, 0, mode)
     data = list(x.split(50))
     statistics = unit_statistics(graph, data, plan, graph.sites)
     ablations = ran(graph, data, 30, plan, perturbation=perturbation, statistics=statistics)
@@ -156,7 +162,7 @@ def same_curves(first: Ablations, second: Ablations) -> None:
 @pytest.mark.usefixtures("few")
 def test_the_batches_make_no_difference(perturbation: Any, outputs: int) -> None:
     x = images()
-    graph = nc.trace(cnn(outputs), x[:2])
+    graph = traced(outputs)
     whole = ran(graph, [x], 12, perturbation=perturbation)
     for size in (5, 64):
         same_curves(whole, ran(graph, list(x.split(size)), 12, perturbation=perturbation))
@@ -166,7 +172,7 @@ def test_the_batches_make_no_difference(perturbation: Any, outputs: int) -> None
 @pytest.mark.usefixtures("few")
 def test_two_shards_are_one_run(outputs: int) -> None:
     x, plan = images(), Plan(160, 0)
-    graph = nc.trace(cnn(outputs), x[:2])
+    graph = traced(outputs)
     whole = ran(graph, list(x.split(10)), 30, plan)
     shards = [Ablations(graph, graph.sites, plan, 30) for _ in range(3)]  # the last one gets nothing
     for i, batch in enumerate(ablated(graph, list(x.split(10)), whole)):
@@ -183,7 +189,7 @@ def test_two_shards_are_one_run(outputs: int) -> None:
 @pytest.mark.usefixtures("few")
 def test_large_outputs_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     x = images(80)
-    graph = nc.trace(cnn(), x[:2])
+    graph = traced()
     whole = ran(graph, [x], 6)
     sizes = []
     run = graph.run
@@ -205,7 +211,7 @@ class Bound(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+        self.inner: Any = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
         with torch.no_grad():
             for layer in (self.inner[0], self.inner[2], self.inner[4]):
                 layer.bias.zero_()
@@ -288,7 +294,7 @@ def test_of_tokens_every_example_counts_the_same_and_padding_nothing() -> None:
 
 def test_noise_grows_along_one_direction_for_each_repeat() -> None:
     x = images(80)
-    graph = nc.trace(cnn(), x[:2])
+    graph = traced()
     ablations = ran(graph, [x], perturbation="noise")
     assert {len(scope.forks) for scope in ablations.scopes} == {8 * 12}
     found = curves(ablations)[NETWORK]
@@ -308,6 +314,17 @@ def test_equal_sets_of_units_are_run_once() -> None:
     assert (narrow.fork[:, 0] == -1).all()
     assert (narrow.fork[:, 1:4] == -1).all()
     assert len(set(narrow.fork[:, 12])) == 1
+
+
+@pytest.mark.usefixtures("few")
+def test_all_sites_together_need_none_of_them_by_itself() -> None:
+    x, plan = images(80), Plan(80, 0)
+    graph = traced()
+    both, together = ran(graph, [x], 20, plan), ran(graph, [x], 20, plan, apart=False)
+    assert [scope.name for scope in together.scopes] == [NETWORK]
+    assert curves(together)[NETWORK].sums.loss.tolist() == curves(both)[NETWORK].sums.loss.tolist()
+    single = Ablations(graph, graph.sites[:1], plan, 20, apart=False)
+    assert [scope.name for scope in single.scopes] == ["1"]  # one site is all sites
 
 
 def test_what_was_looked_at_beforehand_can_spare_the_runs() -> None:
@@ -331,7 +348,7 @@ def test_what_was_looked_at_beforehand_can_spare_the_runs() -> None:
 @pytest.mark.usefixtures("few")
 def test_looking_first_changes_no_number() -> None:
     x, plan = images(), Plan(160, 0)
-    graph = nc.trace(cnn(), x[:2])
+    graph = traced()
     looked = Ablations(graph, graph.sites, plan, 30)
     looked.look(as_batch(x), graph.run(x).output)
     looked.run(as_batch(x))
@@ -339,7 +356,7 @@ def test_looking_first_changes_no_number() -> None:
 
 
 def test_statistics_that_are_needed_must_be_given() -> None:
-    graph = nc.trace(cnn(), images()[:2])
+    graph = traced()
     for options in ({"perturbation": "mean"}, {"order": "correlated"}):
         with pytest.raises(InputError, match="`statistics` must be given"):
             Ablations(graph, graph.sites, Plan(160, 0), 30, **options)  # type: ignore[arg-type]

@@ -94,7 +94,8 @@ def pair(task: str, mask: Tensor | None = None) -> tuple[Prediction, Prediction]
     batch = tokens(mask) if task == "tokens" else images()
     shape = {"tokens": (N, T, V), "classification": (N, V), "regression": (N, 1)}[task]
     first, second = (prediction(draw(*shape, seed=seed), batch) for seed in (1, 2))
-    assert isinstance(first, Prediction) and isinstance(second, Prediction)
+    assert isinstance(first, Prediction)
+    assert isinstance(second, Prediction)
     return first, second
 
 
@@ -140,7 +141,7 @@ def test_a_divergence_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_scores_that_are_no_numbers_never_agree() -> None:
-    first, second = pair("classification")
+    first, _ = pair("classification")
     broken = first.scores.clone()
     broken[0], broken[1, 0] = torch.nan, torch.nan
     assert same(first, first.of(broken)).tolist() == [0.0, 0.0, 1.0, 1.0]

@@ -1,5 +1,6 @@
 """Prunable, on networks where the answer is known, and against a walk through the definition."""
 
+import itertools
 from inspect import unwrap
 from typing import Any
 
@@ -35,7 +36,7 @@ def draw(examples: int = 240, features: int = 6, seed: int = 1) -> Tensor:
 def mlp(*widths: int, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     layers: list[nn.Module] = []
-    for before, after in zip(widths[:-2], widths[1:-1], strict=True):
+    for before, after in itertools.pairwise(widths[:-1]):
         layers += [nn.Linear(before, after), nn.ReLU()]
     model = nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1])).double().eval()
     with torch.no_grad():
@@ -336,7 +337,7 @@ def test_too_few_examples_are_refused_with_the_number_needed() -> None:
     with pytest.raises(DataError, match=f"`data` must give at least 14 select examples .* of 0.8, got {few}"):
         prunable(classes, [x])
     x = draw(70)
-    enough = int((Plan(100, 0).split == SELECT).sum())
+    enough = int((Plan(70, 0).split == SELECT).sum())
     assert 14 <= enough < 29
     assert prunable(classes, [x]).network.reason is None
     with pytest.raises(DataError, match=f"at least 29 select examples .* of 0.9, got {enough}"):

@@ -9,7 +9,7 @@ from readings import there
 
 WHOLE = (
     "480 units on paper; at most 183 of them are needed (38.1 %), and with all others taken over by these the network "
-    "still gives the same answer on 99.3 % of 599 unseen examples (at least 98.5 % at 95 %); untrained, the same "
+    "still gives the same answer on 99.3 % of 599 held-back examples (at least 98.5 % at 95 %); untrained, the same "
     "network needs 383."
 )
 
@@ -65,20 +65,20 @@ def test_low_agreement_is_said_and_what_would_keep_the_answers():
 
 
 def test_an_agreement_between_target_and_bound_gives_its_bound():
-    assert "still gives the same answer on 97.2 % of 599 unseen examples (at least 95.8 % at 95 %)" in headline(
+    assert "still gives the same answer on 97.2 % of 599 held-back examples (at least 95.8 % at 95 %)" in headline(
         changed(agreement=0.972, agreement_low=0.958)
     )
 
 
 def test_a_count_that_was_not_verified_says_so():
-    assert "at most 183 of them are needed (38.1 %, not verified on unseen examples); untrained" in headline(
+    assert "at most 183 of them are needed (38.1 %, not verified on held-back examples); untrained" in headline(
         changed(agreement=None, agreement_low=None)
     )
 
 
 def test_next_tokens_are_no_answers():
     ablation = there(readings.whole().network.ablation).model_copy(update={"task": "tokens"})
-    assert "still gives the same next token in 99.3 % of the cases, on 599 unseen examples" in headline(
+    assert "still gives the same next token in 99.3 % of the cases, on 599 held-back examples" in headline(
         changed(ablation=ablation)
     )
 
@@ -87,7 +87,7 @@ def test_absorption_that_was_judged_at_some_sites_only():
     sites = (readings.site("a", absorbable=10), readings.site("b", losses=(4, 0, 0, 0)))
     assert headline(readings.assemble(sites)) == (
         "128 units on paper; at most 114 of them are needed (89.1 %, what the next layer can absorb was judged at 1 of "
-        "2 sites, not verified on unseen examples)."
+        "2 sites, not verified on held-back examples)."
     )
 
 
@@ -194,7 +194,7 @@ def test_orders_that_never_cross_and_correlated_ones():
 
 def test_needed_at_97_beside_chance():
     said = network_verdict(readings.whole())
-    assert "To keep 97 % of the answers, 163 of 480 units are enough (98.7 % of 599 unseen examples, at least" in said
+    assert "To keep 97 % of the answers, 163 of 480 units are enough (98.7 % of 599 held-back examples, at least" in said
     assert "As many units chosen at random keep 60.9 %: the choice is worth +37.7 points (+33.4 to +42.0)." in said
 
 
@@ -225,7 +225,7 @@ def test_a_regression_has_an_error_and_no_bound():
     reading = changed(agreement=0.994, agreement_low=None, needed_at_97=found)
     assert (
         "and with all others taken over by these the network is off by 0.6 % of the variance of its output on 599 "
-        "unseen examples; untrained"
+        "held-back examples; untrained"
     ) in headline(reading)
     said = network_verdict(reading)
     assert "To keep 97 % of the variance of the output, 163 of 480 units are enough (98.1 % on 599 unseen" in said

@@ -18,7 +18,7 @@ def test_what_was_measured_stands_there_with_the_twin():
     low, high = there(share.low), there(share.high)
     found = keys(reading)
     assert found["Needed, at most"] == ("183", "38.1 % of all; untrained 383")
-    assert found["Same answers with only these"] == ("99.3 %", "at least 98.5 % at 95 %; 599 unseen examples")
+    assert found["Same answers with only these"] == ("99.3 %", "at least 98.5 % at 95 %; 599 held-back examples")
     assert found["Enough for 97 % of answers"] == ("163", "of 480")
     sure = f"{100 * low:.1f} to {100 * high:.1f} %, 8 orders; untrained {100 * other.value:.1f} %"
     assert found["Prunable at random"] == (f"{100 * share.value:.1f} %", sure)
@@ -39,7 +39,7 @@ def test_a_regression_has_an_error():
     reading = readings.whole()
     row = reading.network.model_copy(update={"agreement": 0.994, "agreement_low": None})
     found = keys(reading.model_copy(update={"network": row}))
-    assert found["Output off by, with only these"] == ("0.6 %", "of its variance; 599 unseen examples")
+    assert found["Output off by, with only these"] == ("0.6 %", "of its variance; 599 held-back examples")
     assert "Same answers with only these" not in found
 
 

@@ -150,7 +150,7 @@ def whole():
 def test_the_words_of_a_page_with_a_twin(whole):
     said = " ".join(" ".join(whole.text).split())
     for words in (
-        "the network still gives the same answer on 99.3 % of 599 unseen examples (at least 98.5 % at 95 %)",
+        "the network still gives the same answer on 99.3 % of 599 held-back examples (at least 98.5 % at 95 %)",
         "untrained, the same network needs 383.",
         "How few units keep 97 % of the answers",
         "163 of 480 98.7 % 97.4 % yes 58.1 %, 61.2 %, 63.4 % +37.7 points (+33.4 to +42.0) 599 0.0143",

@@ -1,34 +1,37 @@
 """What ablations cost, before they run, and how many examples a budget allows."""
 
-from typing import Any
+from collections.abc import Callable
 
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from netcaliper.measure.ablation import NETWORK, Ablations
 from netcaliper.trace.graph import Graph
-from netcaliper.trace.program import tensors_of
 
 FEWEST_EXAMPLES, MOST_EXAMPLES = 64, 1000
 
 
 def operations(graph: Graph) -> dict[str, int]:
-    """Return by step of the graph the floating-point operations of the traced example, plus the values it makes."""
+    """Return by step of the graph the floating-point operations of the traced example, plus the values it makes.
+
+    What makes no tensor (sizes, tuples that are taken apart at once) is counted with the next step that does.
+    """
     counts: dict[str, int] = {}
     counter = FlopCounterMode(display=False)
     before = 0
 
-    def count(name: str) -> Any:
-        def tap(value: Any, *_: Tensor) -> None:
+    def count(name: str) -> Callable[..., None]:
+        def tap(value: Tensor, *_: Tensor) -> None:
             nonlocal before
             now = counter.get_total_flops()
-            counts[name] = now - before + sum(tensor.numel() for tensor in tensors_of(value))
+            counts[name] = now - before + value.numel()
             before = now
 
         return tap
 
     with counter:
-        graph.run(graph.example, taps={step.name: count(step.name) for step in graph.program.steps})
+        made = [step.name for step in graph.program.steps if isinstance(step.node.meta.get("val"), Tensor)]
+        graph.run(graph.example, taps={name: count(name) for name in made})
     return counts
 
 
@@ -46,7 +49,9 @@ def ablation_passes(ablations: Ablations) -> float:
             passes += len(scope.forks)
             continue
         suffix = ablations.graph.program.suffix(scope.sites[0].node)
-        ahead, dependent = (sum(counts[step.name] for step in steps) for steps in (suffix.ahead, suffix.dependent))
+        ahead, dependent = (
+            sum(counts.get(step.name, 0) for step in steps) for steps in (suffix.ahead, suffix.dependent)
+        )
         passes += (ahead + len(scope.forks) * dependent) / total
     return passes
 

@@ -100,7 +100,7 @@ def _caveats(reading: ReadingRecord) -> list[str]:
     elif absorbed < judged:
         said.append(f"what the next layer can absorb was judged at {absorbed} of {plural(judged, 'site')}")
     if absorbed and reading.network.agreement is None and any(site.absorbable for site in reading.sites):
-        said.append("not verified on unseen examples")
+        said.append("not verified on held-back examples")
     return said
 
 
@@ -118,17 +118,19 @@ def _agrees(reading: ReadingRecord) -> str:
     network = reading.network
     if network.agreement is None:
         return ""
-    unseen = plural(reading.provenance.examples.get("verify", 0), "unseen example")
+    held_back = plural(reading.provenance.examples.get("verify", 0), "held-back example")
     still = network.agreement >= STILL
     joined, yet, only = ("and", "still ", "") if still else ("but", "", "only ")
     said = f", {joined} with all others taken over {'' if still else 'at once '}by these the network "
     if network.agreement_low is None:  # a regression has an error, and no bound
-        return f"{said}is off by {percent(1 - network.agreement)} of the variance of its output on {unseen}"
+        return f"{said}is off by {percent(1 - network.agreement)} of the variance of its output on {held_back}"
     low = f" (at least {percent(network.agreement_low)} at 95 %)"
     if network.ablation is not None and network.ablation.task == "tokens":
-        said += f"{yet}gives the same next token in {only}{percent(network.agreement)} of the cases, on {unseen}{low}"
+        said += (
+            f"{yet}gives the same next token in {only}{percent(network.agreement)} of the cases, on {held_back}{low}"
+        )
     else:
-        said += f"{yet}gives the same answer on {only}{percent(network.agreement)} of {unseen}{low}"
+        said += f"{yet}gives the same answer on {only}{percent(network.agreement)} of {held_back}{low}"
     target = network.needed_at_97
     if not still and target is not None and target.met and target.units is not None:
         said += f", while {count(target.units)} of {count(target.units_before)} keep {_target(target)} of its answers"
@@ -206,9 +208,9 @@ def _needed_at(found: NeededAt | None) -> list[str]:
     regression = found.agreement_low is None
     what = f"{target} of the variance of the output" if regression else f"{target} of the answers"
     low = "" if found.agreement_low is None else f", at least {percent(found.agreement_low)} at 95 %"
-    shown = f"{percent(found.agreement)} of {plural(found.examples, 'unseen example')}{low}"
+    shown = f"{percent(found.agreement)} of {plural(found.examples, 'held-back example')}{low}"
     if regression:
-        shown = f"{percent(found.agreement)} on {plural(found.examples, 'unseen example')}"
+        shown = f"{percent(found.agreement)} on {plural(found.examples, 'held-back example')}"
     counts = f"{count(found.units)} of {units(found.units_before or found.units)}"
     if found.met:
         said = [f"To keep {what}, {counts} are enough ({shown})."]

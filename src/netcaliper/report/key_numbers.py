@@ -26,14 +26,14 @@ def key_numbers(reading: Reading) -> list[dict[str, str]]:
         _key("Needed, at most", count(network.needed_units), needed, *_beside(reading, other and other.needed_units)),
     ]
     if network.agreement is not None:
-        unseen = f"{count(reading.provenance.examples.get('verify', 0))} unseen examples"
+        held_back = f"{count(reading.provenance.examples.get('verify', 0))} held-back examples"
         if network.agreement_low is None:
             keys.append(
-                _key("Output off by, with only these", percent(1 - network.agreement), "of its variance", unseen)
+                _key("Output off by, with only these", percent(1 - network.agreement), "of its variance", held_back)
             )
         else:
             low = f"at least {percent(network.agreement_low)} at 95 %"
-            keys.append(_key("Same answers with only these", percent(network.agreement), low, unseen))
+            keys.append(_key("Same answers with only these", percent(network.agreement), low, held_back))
     at = network.needed_at_97
     if at is not None and at.met:
         label = f"Enough for {percent(at.target, digits=0)} of {'answers' if at.agreement_low else 'the variance'}"
