@@ -13,6 +13,7 @@ import pytest
 
 import netcaliper as nc
 from command_line import contents, done, json_of, netcaliper, refused, small_data, small_net
+from netcaliper.measure.needed import NeededStates
 
 NET = ("measure", "command_line:small_net", "--data", "command_line:small_data")
 
@@ -104,26 +105,50 @@ def test_choosing_sites_and_measures():
     assert all(site["redundant"] is None for site in found["sites"])
     assert "measures among" in refused(*NET, "--only", "cka")
     assert "no match" in refused(*NET, "--sites", "layer9.*")
-    assert "must leave a measure" in refused(*NET, "--skip", "unit_states, redundant")
+    assert "must leave a measure" in refused(*NET, "--only", "redundant", "--skip", "redundant")
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
-    ("module", "moment"), [("netcaliper.measure.static", "network_reading"), ("netcaliper.reading.writing", "_write")]
+    ("module", "moment"), [("netcaliper.measure.one_pass", "regrouped"), ("netcaliper.reading.writing", "_write")]
 )
 def test_an_interrupt_loses_nothing_that_was_written(module, moment, tmp_path, monkeypatch):
     folder = tmp_path / "reading"
     done(*NET, "-o", folder)
-    before = contents(tmp_path)
-
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(import_module(module), moment, stop)
+    before = contents(folder)
+    monkeypatch.setattr(import_module(module), moment, interrupted)
     result = netcaliper(*NET, "-o", folder, "--replace", "--seed", "1")
     assert result.exit_code == 130
-    assert "interrupted; this run wrote nothing, and nothing that was there before has changed." in result.stderr
-    assert contents(tmp_path) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["reading"]  # no half-written folder is left behind
+    assert "interrupted" in result.stderr
+    assert contents(folder) == before
+    # no half-written folder is left behind, only what an elimination can go on from
+    assert {path.name for path in tmp_path.iterdir()} <= {"reading", "reading.measuring"}
+
+
+def test_an_interrupted_elimination_goes_on_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    folder, state = tmp_path / "reading", tmp_path / "reading.measuring"
+    with monkeypatch.context() as patched:
+        patched.setattr(import_module("netcaliper.measure.network_run"), "network_reading", interrupted)
+        result = netcaliper(*NET, "-o", folder)
+    assert result.exit_code == 130
+    assert f"what was eliminated so far is in {state}" in result.stderr
+    assert state.is_dir()
+    assert "belongs to other work: its seed is 0, here it is 1" in refused(*NET, "-o", folder, "--seed", "1")
+    fresh = json_of(*NET)
+    trained = []
+
+    def eliminate(states, *rest):
+        trained.append(states.folder is not None)
+        return whole(states, *rest)
+
+    whole = NeededStates._eliminate
+    monkeypatch.setattr(NeededStates, "_eliminate", eliminate)
+    assert json_of(*NET, "-o", folder)["network"] == fresh["network"]
+    assert not any(trained)  # the twin alone was judged again
+    assert not state.exists()
 
 
 def test_an_interrupt_while_the_page_is_written_keeps_the_reading(tmp_path, monkeypatch):

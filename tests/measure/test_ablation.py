@@ -67,8 +67,7 @@ def curves(ablations: Ablations) -> dict[str, Curves]:
     return {scope.name: ablations.curves(scope) for scope in ablations.scopes}
 
 
-@pytest.mark.parametrize("mode", ["default", "paper"])
-@pytest.mark.parametrize("perturbation", ["zero", "mean"])
+@pytest.mark.parametrize(("perturbation", "mode"), [("zero", "default"), ("mean", "paper")])
 def test_curves_are_those_of_hooks_on_the_modules(perturbation: Any, mode: Any) -> None:
     model, x = cnn(), images()
     graph, plan = traced(), Plan(160, 0, mode)
@@ -110,21 +109,21 @@ def test_of_a_regression_the_error_is_relative_to_the_spread_of_the_sample() -> 
 
 
 def by_whole_runs(graph: Graph, plan: Plan, x: Tensor, names: list[str]) -> np.ndarray:
-    """Return the agreement by order and level, every set of units in a run of its own."""
+    """Return the agreement by order and (every third) level, every set of units in a run of its own."""
     index = np.flatnonzero(plan.split == SELECT)
     batch = as_batch(x).take(torch.from_numpy(index))
     plain = graph.run(batch).output.argmax(-1)
-    found = np.empty((2, 13))
+    found = np.empty((2, 5))
     for p in range(2):
-        for k in range(13):
+        for k in range(0, 13, 3):
             sites = [graph.site(name) for name in names]
             gone = {s.name: taken_away(s, order_of_units(s, p, 0)[: k * s.units // 12], graph, None) for s in sites}
             same = graph.run(batch, overrides=gone).output.argmax(-1) == plain
-            found[p, k] = same.double().mean()
+            found[p, k // 3] = same.double().mean()
     return found
 
 
-@settings(max_examples=6)
+@settings(max_examples=5)
 @given(st.sampled_from(FAMILIES), st.integers(0, 50))
 def test_forks_are_whole_runs_on_any_network(family: str, seed: int) -> None:
     model, example = build(family, seed)
@@ -136,13 +135,14 @@ def test_forks_are_whole_runs_on_any_network(family: str, seed: int) -> None:
     )
     graph, plan = nc.trace(model, example), Plan(32, 0)
     with few_orders():
-        found = curves(ran(graph, list(x.split(5)), 32, plan))
+        found = curves(ran(graph, list(x.split(8)), 32, plan))
     names = [site.name for site in graph.sites]
     for name in (names[0], names[-1]):
         expected = by_whole_runs(graph, plan, x, [name])
-        assert found[name].sums.agreement() == pytest.approx(expected, abs=1e-12)
+        assert found[name].sums.agreement()[:, ::3] == pytest.approx(expected, abs=1e-12)
     if len(names) > 1:
-        assert found[NETWORK].sums.agreement() == pytest.approx(by_whole_runs(graph, plan, x, names), abs=1e-12)
+        expected = by_whole_runs(graph, plan, x, names)
+        assert found[NETWORK].sums.agreement()[:, ::3] == pytest.approx(expected, abs=1e-12)
 
 
 def same_curves(first: Ablations, second: Ablations) -> None:
@@ -157,8 +157,7 @@ def same_curves(first: Ablations, second: Ablations) -> None:
             assert one.divergence == pytest.approx(two.divergence, abs=1e-9)
 
 
-@pytest.mark.parametrize("perturbation", ["zero", "noise"])
-@pytest.mark.parametrize("outputs", [4, 1])
+@pytest.mark.parametrize(("perturbation", "outputs"), [("zero", 4), ("noise", 1)])
 @pytest.mark.usefixtures("few")
 def test_the_batches_make_no_difference(perturbation: Any, outputs: int) -> None:
     x = images()
@@ -230,10 +229,10 @@ def test_a_graph_of_one_batch_size_gives_the_same_answer(perturbation: Any) -> N
     assert not bound.dynamic_batch
     # sites are called inner.1 there and 1 here, and names decide what is drawn
     drawn = {site.name: f"inner.{site.name}" for site in free.sites}
-    one = ran(bound, list(x.split(10)), 9, perturbation=perturbation)
-    assert len(one.seen) == 9  # odd: the last batch is filled up
+    one = ran(bound, list(x.split(10)), 7, perturbation=perturbation)
+    assert len(one.seen) == 7  # odd: the last batch is filled up
     if perturbation == "zero":
-        two = Ablations(free, free.sites, Plan(60, 0), 9)
+        two = Ablations(free, free.sites, Plan(60, 0), 7)
         two._orders = {(name, p): one._orders[drawn[name], p] for name, p in two._orders}
         for batch in ablated(free, [x], two):
             two.run(batch)
@@ -241,7 +240,7 @@ def test_a_graph_of_one_batch_size_gives_the_same_answer(perturbation: Any) -> N
             mine, theirs = curves(one)[other], curves(two)[name]
             assert mine.sums.loss.tolist() == theirs.sums.loss.tolist()
             assert mine.kappa == pytest.approx(theirs.kappa, abs=1e-12)
-    shifted = ran(bound, [x[:35], x[35:]], 9, perturbation=perturbation)
+    shifted = ran(bound, [x[:35], x[35:]], 7, perturbation=perturbation)
     same_curves(one, shifted)
 
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import netcaliper as nc
+from netcaliper.measure import network_run
 from netcaliper.measure.estimate import estimate
 from netcaliper.measure.network_run import ABLATION_PASSES, NetworkRun
 from netcaliper.measure.protocol import Plan
@@ -49,7 +50,7 @@ def test_ablations_keep_to_their_budget_and_say_on_how_many_examples():
 
 def test_single_sites_are_left_out_where_they_cost_too_much(monkeypatch):
     assert planned(200).apart
-    monkeypatch.setattr("netcaliper.measure.network_run.ALWAYS_MACS", 0)
+    monkeypatch.setattr(network_run, "ALWAYS_MACS", 0)
     run = planned(200)
     assert not run.apart
     assert run.passes() < planned(200).passes() + ABLATION_PASSES

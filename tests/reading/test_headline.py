@@ -194,7 +194,7 @@ def test_orders_that_never_cross_and_correlated_ones():
 
 def test_needed_at_97_beside_chance():
     said = network_verdict(readings.whole())
-    assert "To keep 97 % of the answers, 163 of 480 units are enough (98.7 % of 599 held-back examples, at least" in said
+    assert "To keep 97 % of the answers, 163 of 480 units are enough (98.7 % of 599 held-back examples, at" in said
     assert "As many units chosen at random keep 60.9 %: the choice is worth +37.7 points (+33.4 to +42.0)." in said
 
 

@@ -7,6 +7,7 @@ record. Each file is written aside and moved into place: it is there whole or no
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,9 @@ class WorkFolder:
                 os.fsync(stream.fileno())
             os.replace(aside, file)
         except OSError as error:
+            aside.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that holds something stays
+                self.path.rmdir()
             raise ReadingError(
                 f"`state` {str(self.path)!r} cannot be written: {error.strerror or error}; free some space or name "
                 "another folder; what is in it already is used again."

@@ -151,7 +151,7 @@ class Program:
                 if step.reads & reached:
                     dependent.append(step)
                     reached.add(step.name)
-            ahead, wanted = [], set().union(*(step.reads for step in dependent)) - reached if dependent else set()
+            ahead, wanted = [], self.output_names.union(*(step.reads for step in dependent)) - reached
             for step in reversed(self.steps[start:]):
                 if step.name in wanted:
                     ahead.append(step)
