@@ -1,7 +1,7 @@
 """How many units networks of three widths need on CIFAR-10: the networks of ``cifar_train.py``, each beside its twin.
 
 ResNet-20 and the AlexNet-like network of "Frivolous Units" (Casper et al., AAAI 2021), as Glorot and as He normal, at
-widths 1/2, 1 and 2, trained on 3,000 images. Each is read on a stratified 2,000 images of the test part with the
+widths 1/2, 1 and 2 (He only up to 1), trained on 3,000 images. Each is read on a stratified 800 images of the test part with the
 default reading, and on the paper's terms (redundant by its 95 % rule, prunable at its sites as the largest of 3
 permutations on 7 points). One training a cell: intervals are over permutations or examples, none is over trainings.
 
@@ -30,7 +30,7 @@ from netcaliper.stats.intervals import clopper_pearson
 from netcaliper.stats.spectrum import paper_growth
 from netcaliper.zoo.spec import load_data, load_model
 
-IMAGES = 2_000
+IMAGES = 800
 MODES: Mapping[str, Mapping[str, Any]] = {"default": {}, "paper": {"mode": "paper", "only": ("redundant", "prunable")}}
 FAMILIES = {
     "resnet20": "ResNet-20",
