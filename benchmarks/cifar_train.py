@@ -1,9 +1,9 @@
 """Train the networks that ``cifar_widths.py`` reads: ResNet-20 and the AlexNet-like network, each at widths 1/2, 1, 2.
 
 3,000 training images of CIFAR-10, the recipes of Casper et al. (AAAI 2021) with fewer epochs: momentum 0.9; the
-AlexNet at a quarter of batch size and learning rate (their k = 0.25: 32 and .0025), as Glorot normal and, up to width 1, as He normal; the
-ResNet at .1 for 128 examples with weight decay 2e-4, crops and flips. A checkpoint that is there is not trained again,
-and an interrupted training goes on where it was.
+AlexNet at a quarter of batch size and learning rate (their k = 0.25: 32 and .0025), as Glorot normal and, up to width
+1, as He normal; the ResNet at .1 for 128 examples with weight decay 2e-4, crops and flips. A checkpoint that is there
+is not trained again, and an interrupted training goes on where it was.
 """
 
 import argparse

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_training_in_the_span_of_the_examples_is_the_training_itself(script: Mod
 
 
 def test_copies_can_all_go_but_the_last(script: ModuleType) -> None:
-    model = MLP(2, (12,), 2)
+    model: Any = MLP(2, (12,), 2)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()

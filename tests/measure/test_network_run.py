@@ -25,7 +25,7 @@ class Residual(nn.Module):
         return self.head(torch.relu(x + self.back(torch.relu(self.inner(x)))))
 
 
-def run_of(model, *, names=MEASURES, examples=500, mode="default", balanced=True, **more) -> Any:
+def run_of(model, *, names=MEASURES, examples=500, mode: Any = "default", balanced=True, **more) -> Any:
     x = torch.randn(examples, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     data, model = list(x.split(100)), model.double().eval()
     if balanced:

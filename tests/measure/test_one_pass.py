@@ -30,7 +30,8 @@ def test_every_tap_sees_every_example_but_those_to_verify():
     read = np.flatnonzero(plan.split != VERIFY)
     assert torch.cat(looked).tolist() == read.tolist()
     assert one.positions == {site.name: size for site, size in zip(graph.sites, (16, 1), strict=True)}
-    facts = one.states[graph.sites[0].name]["unit_states"].states.finish(None)
+    states: Any = one.states[graph.sites[0].name]["unit_states"]
+    facts = states.states.finish(None)
     assert facts.examples == len(read)
     assert needed.judge(graph.sites[1]).rows == np.count_nonzero(plan.split == 0)
     assert said[-1] == ("reading", 60, 60)
