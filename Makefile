@@ -35,6 +35,7 @@ bench: $(STAMP)
 	for name in planted_truth provenance in_place static_cost; do \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/needed_resnet50.py
 
 # What results/ says of trained networks, made again: synthetic data, then CIFAR-10 (DATA names its folder).
 DATA ?= ../shared/data/cifar10

@@ -3,7 +3,8 @@
 ResNet-20 and the AlexNet-like network of "Frivolous Units" (Casper et al., AAAI 2021), as Glorot and as He normal, at
 widths 1/2, 1 and 2 (He only up to 1), trained on 3,000 images. Each is read on a stratified 800 images of the test
 part with the default reading, and on the paper's terms (redundant by its 95 % rule, prunable at its sites as the
-largest of 3 permutations on 7 points). One training a cell: intervals are over permutations or examples, none is over trainings.
+largest of 3 permutations on 7 points). One training a cell: intervals are over permutations or examples, none is over
+trainings.
 
 A reading that is there is not made again, so that an interrupted run goes on where it was.
 
