@@ -17,9 +17,8 @@ from netcaliper.measure import prunable as asked
 from netcaliper.measure.ablation import NETWORK, Ablations, ablated
 from netcaliper.measure.perturbation import order_of_units
 from netcaliper.measure.protocol import Plan
-from netcaliper.measure.prunable import Prunable, Pruned, answer, examples_needed, inner_sites, not_ablated
+from netcaliper.measure.prunable import Prunable, Pruned, answer, inner_sites, not_ablated
 from netcaliper.stats.ablation_curve import t_interval
-from netcaliper.stats.intervals import clopper_pearson_lower
 from netcaliper.stats.sampling import SELECT
 from netcaliper.trace.graph import Graph
 from netcaliper.zoo.resnet import ResNet
@@ -321,12 +320,6 @@ def test_a_language_model_is_asked_for_its_next_tokens() -> None:
 
 
 # ---- bad input
-
-
-def test_the_fewest_examples_are_those_of_the_bound() -> None:
-    for threshold, needed in ((0.8, 14), (0.9, 29), (0.97, 99)):
-        assert examples_needed(threshold) == needed
-        assert clopper_pearson_lower(needed, needed) >= threshold > clopper_pearson_lower(needed - 1, needed - 1)
 
 
 def test_too_few_examples_are_refused_with_the_number_needed() -> None:

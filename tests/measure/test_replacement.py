@@ -13,7 +13,7 @@ from torch import nn
 import netcaliper as nc
 from netcaliper.measure import replacement
 from netcaliper.measure.consumer_input import ConsumerInput, consumer_input
-from netcaliper.measure.replacement import Agreement, Refitted, Untouched, compare, run_replaced
+from netcaliper.measure.replacement import Agreement, Refitted, Remembered, compare, run_replaced
 from netcaliper.stats.intervals import clopper_pearson_lower
 from netcaliper.trace.batches import batches
 from netcaliper.trace.graph import Graph
@@ -140,7 +140,7 @@ def test_predictions_of_the_untouched_network_are_computed_once_if_they_are_smal
     monkeypatch.setattr(Graph, "run", lambda self, *a, **b: runs.append(1) or honest(self, *a, **b))
     for held, expected in ((2**28, (8, 4)), (15 * 4 * 8, (8, 7)), (0, (8, 8))):
         monkeypatch.setattr(replacement, "_HELD", held)
-        untouched, found = Untouched(graph), []
+        untouched, found = Remembered(graph), []
         for count in expected:
             runs.clear()
             found.append(compare(graph, batches(list(x.split(15))), variants, untouched))

@@ -8,6 +8,7 @@ from netcaliper.stats.intervals import (
     clopper_pearson,
     clopper_pearson_lower,
     clopper_pearson_upper,
+    fewest_trials,
     jackknife,
     zero_event_bound,
 )
@@ -58,3 +59,9 @@ def test_the_jackknife_is_cut_to_its_bounds_and_says_nothing_without_folds():
 def test_impossible_counts_are_refused(successes, trials):
     with pytest.raises(ValueError, match="`successes` must lie in"):
         clopper_pearson(successes, trials)
+
+
+@pytest.mark.parametrize(("bound", "trials"), [(0.5, 5), (0.8, 14), (0.9, 29), (0.97, 99), (0.99, 299)])
+def test_the_fewest_trials_are_those_whose_bound_gets_there(bound, trials):
+    assert fewest_trials(bound) == trials
+    assert clopper_pearson_lower(trials, trials) >= bound > clopper_pearson_lower(trials - 1, trials - 1)

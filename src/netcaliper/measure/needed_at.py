@@ -11,7 +11,6 @@ verify examples. Both must then be enough for that bound to get there if no pred
 regression has no such bound: there the agreement itself must reach the target.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +22,10 @@ from netcaliper.errors import InputError
 from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.needed_answer import Needed
-from netcaliper.measure.replacement import Agreement, Untouched, Variant, compare
+from netcaliper.measure.outputs import MAJORITY
+from netcaliper.measure.replacement import Agreement, Remembered, Variant, compare
 from netcaliper.reading.schema import NeededAt
+from netcaliper.stats.intervals import fewest_trials
 from netcaliper.stats.sampling import SELECT
 
 TARGET = 0.97
@@ -35,8 +36,6 @@ TAUS = np.geomspace(1e-6, REACH, 255)
 """What bisection chooses from, in 8 steps."""
 
 SEEDS = 3
-ONE_CLASS = 0.9
-"""Where one class holds more of the predictions than this, agreement says nothing."""
 
 _CHOSEN = "needed at the agreement"
 
@@ -54,11 +53,6 @@ class ChosenTau:
     target: float
     tau: float
     removed: Mapping[str, Bool[np.ndarray, " units"]]
-
-
-def examples_needed(target: float) -> int:
-    """Return the least n whose Clopper-Pearson bound for n of n, ``.05^(1/n)``, is at least ``target``."""
-    return math.ceil(math.log(0.05) / math.log(target))
 
 
 def select_tau(
@@ -89,7 +83,7 @@ def select_tau(
     if not judged:
         return "no site was judged"
     wanted = states.plan.split == SELECT
-    untouched = Untouched(states.graph)
+    untouched = Remembered(states.graph)
     first = untouched.predict(0, next(chosen_examples(states.graph, data, wanted)))
     if isinstance(first, str):
         return first
@@ -108,7 +102,7 @@ def select_tau(
             if isinstance(found, str):
                 return found
             largest = found[_CHOSEN].largest_class
-            if largest is not None and largest > ONE_CLASS:
+            if largest is not None and largest > MAJORITY:
                 return f"one class holds {100 * largest:.0f} % of the predictions, so that to agree says nothing"
             passed[counts] = found[_CHOSEN].meets(target)
         low, high = (middle, high) if passed[counts] else (low, middle)
@@ -119,7 +113,7 @@ def select_tau(
 
 def _too_few(states: NeededStates, target: float) -> str | None:
     """Say that there are too few examples for the bound to reach the target, if so."""
-    need = examples_needed(target)
+    need = fewest_trials(target)
     for part in ("select", "verify"):
         if states.plan.sizes[part] < need:
             return (

@@ -12,9 +12,10 @@ from netcaliper.measure.ablation_cost import FEWEST_EXAMPLES, ablated_examples, 
 from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.needed_answer import Needed
-from netcaliper.measure.needed_at import ONE_CLASS, REACH, SEEDS, TAUS, ChosenTau, needed_at, select_tau, variants
+from netcaliper.measure.needed_at import REACH, SEEDS, TAUS, ChosenTau, needed_at, select_tau, variants
 from netcaliper.measure.network import network_reading
 from netcaliper.measure.one_pass import OnePass, Tell
+from netcaliper.measure.outputs import MAJORITY
 from netcaliper.measure.perturbation import unit_statistics
 from netcaliper.measure.protocol import Findings, Measure, Plan
 from netcaliper.measure.prunable import Pruned, answer, not_ablated
@@ -289,7 +290,7 @@ class NetworkRun:
         if isinstance(found, str):
             return _Verified(None, record, 1, (f"no agreement: {found}.",))
         agreement, warnings = found[_NEEDED], ()
-        if agreement.largest_class is not None and agreement.largest_class > ONE_CLASS:
+        if agreement.largest_class is not None and agreement.largest_class > MAJORITY:
             warnings = (
                 f"one class holds {agreement.largest_class:.0%} of the predictions, so that the agreement says little.",
             )

@@ -17,6 +17,9 @@ from netcaliper.trace.program import tensors_of
 
 Task = Literal["classification", "tokens", "regression"]
 
+MAJORITY = 0.9
+"""Share of one class (or token) among the predictions beyond which to agree with them says nothing."""
+
 ENORMOUS = 1e100
 """Stands in for a squared error that is not finite, so that sums over examples stay finite."""
 

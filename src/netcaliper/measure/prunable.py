@@ -7,7 +7,7 @@ mean in place of their largest value; paper mode does it to the letter.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil, floor, log
+from math import floor
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,6 +20,7 @@ from netcaliper.measure.perturbation import Order, Perturbation, unit_statistics
 from netcaliper.measure.protocol import Mode, Plan
 from netcaliper.reading.schema import Ablation, Share
 from netcaliper.stats.ablation_curve import bootstrap, first_crossing, over_permutations, t_interval
+from netcaliper.stats.intervals import fewest_trials
 from netcaliper.trace.batches import count_examples
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site
@@ -57,14 +58,6 @@ class Prunable:
 
     sites: tuple[Pruned, ...]
     network: Pruned
-
-
-def examples_needed(threshold: float) -> int:
-    """Return the fewest examples that can show an agreement: the smallest n with ``.05^(1/n) >= threshold``.
-
-    With fewer, not even full agreement has a one-sided 95 % Clopper-Pearson lower bound as high.
-    """
-    return ceil(log(0.05) / log(threshold))
 
 
 def not_ablated(site: Site) -> str | None:
@@ -109,7 +102,7 @@ def _judged(ablations: Ablations, scope: Scope) -> Pruned:
         reason = f"prunable: {seen:,} of {len(ablations.seen):,} examples were run"
         return Pruned(scope.name, units, reason=reason)
     threshold = THRESHOLD[task]
-    needed = examples_needed(threshold)
+    needed = fewest_trials(threshold)
     if seen < needed:
         reason = (
             f"prunable: too few examples ({seen:,}): an agreement of {threshold} can be shown with {needed} or more; "
@@ -237,7 +230,7 @@ def _check(chosen: int, plan: Plan, examples: int | None, threshold: float) -> N
     Raises:
         DataError: too few select examples, or fewer than were asked for.
     """
-    needed = examples_needed(threshold)
+    needed = fewest_trials(threshold)
     if chosen < needed:
         named = "data" if examples is None or plan.sizes["select"] < needed else "examples"
         raise DataError(

@@ -122,7 +122,7 @@ class Agreement:
         return mean, mean - half, mean + half
 
 
-class Untouched:
+class Remembered:
     """Predictions of the untouched network for the same batches again and again; small ones are computed once."""
 
     def __init__(self, graph: Graph) -> None:
@@ -143,7 +143,7 @@ class Untouched:
 
 
 def compare(
-    graph: Graph, batches: Iterable[Batch], variants: Mapping[str, Variant], untouched: Untouched | None = None
+    graph: Graph, batches: Iterable[Batch], variants: Mapping[str, Variant], untouched: Remembered | None = None
 ) -> dict[str, Agreement] | str:
     """Compare any number of changed networks with the untouched one, in one pass.
 
@@ -156,7 +156,7 @@ def compare(
     Returns:
         An agreement by name, or why there is none, in words.
     """
-    untouched, summary = untouched or Untouched(graph), _Summary()
+    untouched, summary = untouched or Remembered(graph), _Summary()
     each: dict[str, list[np.ndarray]] = {name: [] for name in variants}
     largest = dict.fromkeys(variants, 0.0)
     for number, batch in enumerate(batches):

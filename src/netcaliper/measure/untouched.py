@@ -6,14 +6,11 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int
 
-from netcaliper.measure.outputs import Prediction, Task, choices, prediction, weights
+from netcaliper.measure.outputs import MAJORITY, Prediction, Task, choices, prediction, weights
 from netcaliper.measure.protocol import Plan
 from netcaliper.stats.kappa import Tally
 from netcaliper.stats.sampling import SELECT
 from netcaliper.trace.batches import Batch
-
-MAJORITY = 0.9
-"""Share of one class among the predictions beyond which agreement says nothing."""
 
 
 class Untouched:

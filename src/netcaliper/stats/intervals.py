@@ -1,5 +1,7 @@
 """Intervals: what a sample of this size allows to say."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import beta, t
@@ -53,6 +55,18 @@ def clopper_pearson_lower(successes: int, trials: int, *, level: float = 0.95) -
     """Return the exact one-sided lower bound: the ``1 - level`` quantile of ``Beta(k, n - k + 1)``, 0 for k = 0."""
     _check(successes, trials)
     return 0.0 if successes == 0 else float(beta.ppf(1 - level, successes, trials - successes + 1))
+
+
+def fewest_trials(bound: float, *, level: float = 0.95) -> int:
+    """Return the smallest n whose lower bound for n successes of n, ``(1 - level)^(1/n)``, is at least ``bound``.
+
+    With fewer trials not even full success shows as much.
+
+    Args:
+        bound: in (0, 1).
+        level: one-sided confidence.
+    """
+    return math.ceil(math.log(1 - level) / math.log(bound))
 
 
 def clopper_pearson_upper(successes: int, trials: int, *, level: float = 0.95) -> float:
