@@ -228,4 +228,4 @@ def test_a_regression_has_an_error_and_no_bound():
         "held-back examples; untrained"
     ) in headline(reading)
     said = network_verdict(reading)
-    assert "To keep 97 % of the variance of the output, 163 of 480 units are enough (98.1 % on 599 unseen" in said
+    assert "To keep 97 % of the variance of the output, 163 of 480 units are enough (98.1 % on 599 held" in said
