@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from netcaliper.measure.ablation import Ablations, ablated
 from netcaliper.measure.ablation_cost import FEWEST_EXAMPLES, ablated_examples, ablation_passes
@@ -33,6 +34,9 @@ ABLATION_PASSES = 24.0
 
 ALWAYS_MACS = 10**13
 """... unless that many multiply-accumulates are enough; beyond both, single sites are not ablated."""
+
+ABLATED_AT_ONCE = 32
+"""Examples that are ablated between two reports of progress."""
 
 
 @dataclass(frozen=True)
@@ -257,9 +261,11 @@ class NetworkRun:
             findings[site.name]["prunable"] = Findings(reason=self._not_ablated(site))
         done = 0
         for batch in ablated(self.graph, data, ablations) if self.ablated_sites else ():
-            ablations.run(batch)
-            done += batch.size
-            tell("taking units away", done, self.ablated_examples)
+            for start in range(0, batch.size, ABLATED_AT_ONCE):  # hundreds of runs each: a bar that moves now and then
+                piece = batch.take(torch.arange(start, min(start + ABLATED_AT_ONCE, batch.size)))
+                ablations.run(piece)
+                done += piece.size
+                tell("taking units away", done, self.ablated_examples)
         found = answer(ablations)
         for one in found.sites:
             findings[one.name]["prunable"] = Findings(
