@@ -45,15 +45,26 @@ def draw(points: Sequence[Point], path: Path, x: str = "width") -> None:
     across = alt.X(
         "x:Q", title=x, scale=alt.Scale(type="log", base=2), axis=alt.Axis(values=sorted({p.x for p in points}))
     )
-    color = alt.Color("measure:N", title=None, scale=alt.Scale(domain=list(COLORS), range=list(COLORS.values())))
-    dash = alt.StrokeDash("kind:N", title=None, scale=alt.Scale(domain=["trained", "twin"], range=[[1, 0], [4, 3]]))
-    base = alt.Chart().encode(x=across, color=color)
-    lines = base.mark_line(point={"size": 28, "filled": True}).encode(
-        y=alt.Y("value:Q", title="share of the units", scale=alt.Scale(domain=[0, 1])), strokeDash=dash
+    color = alt.Color(
+        "measure:N",
+        title=None,
+        legend=alt.Legend(symbolOpacity=1),
+        scale=alt.Scale(domain=list(COLORS), range=list(COLORS.values())),
     )
-    bars = base.mark_rule().encode(y=alt.Y("low:Q", title="share of the units"), y2="high:Q", detail="kind:N")
+    dash = alt.StrokeDash("kind:N", title=None, scale=alt.Scale(domain=["trained", "twin"], range=[[1, 0], [4, 3]]))
+    place = {"x": across, "color": color}
+    y = alt.Y("value:Q", title="share of the units", scale=alt.Scale(domain=[0, 1]))
+    lines = alt.Chart().mark_line().encode(y=y, strokeDash=dash, **place)
+    dots = alt.Chart().mark_point(size=28, filled=True, opacity=1).encode(y=y, detail="kind:N", **place)
+    bars = (
+        alt.Chart()
+        .mark_rule(opacity=0.4)
+        .encode(y=alt.Y("low:Q", title="share of the units"), y2="high:Q", detail="kind:N", **place)
+    )
     panels = alt.Facet("panel:N", title=None, sort=list(dict.fromkeys(p.panel for p in points)))
     chart = (
-        alt.layer(lines, bars, data=alt.Data(values=rows)).properties(width=190, height=200).facet(panels, columns=3)
+        alt.layer(bars, lines, dots, data=alt.Data(values=rows))
+        .properties(width=190, height=200)
+        .facet(panels, columns=3)
     )
     path.write_text(vl_convert.vegalite_to_svg(chart.to_json(), config=CONFIG), encoding="utf-8")
