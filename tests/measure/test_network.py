@@ -55,3 +55,9 @@ def test_the_interval_of_the_mean_is_over_the_same_folds():
     network = read([[0], [1]], [[NEEDED], [NEEDED]], [0.5, 0.2], left_out)
     assert (network.redundant.low, network.redundant.high) == pytest.approx((0.35, 0.35))  # the folds cancel
     assert read([[0], [1]], [[NEEDED], [NEEDED]], [0.5, 0.2], [left_out[0], None]).redundant.low is None
+
+
+def test_a_site_that_is_too_wide_to_keep_folds_leaves_the_mean_without_an_interval():
+    network = read([[0], [1]], [[NEEDED], [NEEDED]], [0.5, 0.2], [np.linspace(0.4, 0.6, 10), np.array([np.nan])])
+    assert network.redundant.value == 0.35
+    assert network.redundant.low is None

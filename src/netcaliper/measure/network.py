@@ -78,7 +78,7 @@ def _mean(shares: Sequence[Share | None], left_out: Sequence[np.ndarray | None])
     value = float(np.mean(values))
     folds = [values for values in left_out if values is not None]
     interval = None
-    if len(folds) == len(shares):
+    if len(folds) == len(shares) and len({len(values) for values in folds}) == 1:  # wide sites keep one fold
         without = np.mean(folds, axis=0)
         interval = jackknife(value, without[np.isfinite(without)])
     if interval is None:
