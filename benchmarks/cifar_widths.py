@@ -27,9 +27,10 @@ import netcaliper as nc
 from netcaliper.fit.train import accuracy
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import NetworkReading, Share, SiteReading
+from netcaliper.specs.data import load_data
+from netcaliper.specs.model import load_model
 from netcaliper.stats.intervals import clopper_pearson
 from netcaliper.stats.spectrum import paper_growth
-from netcaliper.zoo.spec import load_data, load_model
 
 IMAGES = 800
 MODES: Mapping[str, Mapping[str, Any]] = {"default": {}, "paper": {"mode": "paper", "only": ("redundant", "prunable")}}

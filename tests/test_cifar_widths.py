@@ -1,24 +1,18 @@
 """What ``benchmarks/cifar_widths.py`` concludes from numbers."""
 
 from collections.abc import Iterator
-from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
 
-SCRIPTS = Path(__file__).parent.parent / "benchmarks"
+from benchmark_script import imported
 
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[ModuleType]:
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield import_module("cifar_widths")
-    torch.set_num_threads(threads)
+    with imported("cifar_widths") as module:
+        yield module
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """What ``benchmarks/synthetic_mlps.py`` takes for granted."""
 
 from collections.abc import Iterator
-from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,19 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark_script import imported
 from netcaliper.stats.ablation_curve import first_crossing
 from netcaliper.zoo.mlp import MLP
-
-SCRIPTS = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[ModuleType]:
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield import_module("synthetic_mlps")
-    torch.set_num_threads(threads)
+    with imported("synthetic_mlps") as module:
+        yield module
 
 
 def test_training_in_the_span_of_the_examples_is_the_training_itself(script: ModuleType) -> None:

@@ -56,7 +56,7 @@ def test_json_is_the_record(kept):
 def test_an_existing_folder_is_refused_before_anything_is_computed(kept, monkeypatch):
     folder, _ = kept
     before = contents(folder)
-    monkeypatch.setattr("netcaliper.zoo.spec.load_model", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("netcaliper.specs.model.load_model", lambda *_: pytest.fail("the model was loaded"))
     assert "already" in refused(*NET, "-o", folder) or "must not exist" in refused(*NET, "-o", folder)
     assert contents(folder) == before
 
@@ -95,7 +95,7 @@ def test_fail_if_on_what_was_not_measured_is_misuse_and_keeps_the_reading(tmp_pa
 
 
 def test_fail_if_is_read_before_anything_is_computed(monkeypatch):
-    monkeypatch.setattr("netcaliper.zoo.spec.load_model", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("netcaliper.specs.model.load_model", lambda *_: pytest.fail("the model was loaded"))
     assert "did you mean `needed_units`" in refused(*NET, "--fail-if", "neded_units > 1")
 
 

@@ -20,7 +20,8 @@ from netcaliper.fit.augment import AUGMENTATIONS
 from netcaliper.fit.optimizers import DECAYED, OPTIMIZERS
 from netcaliper.fit.precision import PRECISIONS
 from netcaliper.fit.schedule import SCHEDULES
-from netcaliper.zoo import spec
+from netcaliper.specs.call import parse_call
+from netcaliper.specs.data import data_options
 from netcaliper.zoo.batches import Batches
 from netcaliper.zoo.checkpoint import load_checkpoint
 from netcaliper.zoo.models import ZOO, build
@@ -55,7 +56,7 @@ def test_the_checkpoint_is_read_by_other_commands(tmp_path):
 def test_what_is_printed_is_what_the_checkpoint_does(tmp_path):
     out = tmp_path / "net"
     facts = json_of("train", MODEL, *QUICK, "-o", out, "--schedule", "cosine", "--optimizer", "sgd", "--seed", "4")
-    from netcaliper.zoo.spec import load_data
+    from netcaliper.specs.data import load_data
 
     model = load_checkpoint(out).model
     assert facts["test_accuracy"] == loop.accuracy(model, load_data(QUICK[1], split="test"))
@@ -160,8 +161,8 @@ def test_early_stopping_and_kept_epochs(tmp_path):
     ran = len(facts["loss"])
     assert ran < 40
     assert ran == facts["kept_epoch"] + 3 or max(facts["watched"]) == 1
+    from netcaliper.specs.data import load_data
     from netcaliper.zoo.sampling import held_out
-    from netcaliper.zoo.spec import load_data
 
     whole = load_data("digits(examples=400)", split="train")
     assert isinstance(whole, Batches)
@@ -253,9 +254,9 @@ def test_the_recipes_of_the_docs_are_commands():
         program, name, *arguments = shlex.split(line)
         assert (program, name) == ("netcaliper", "train")
         given = cli.commands["train"].make_context("train", arguments).params
-        family, values = spec._parse_call(given["model"], given["model"].removeprefix("zoo:"), "")
+        family, values = parse_call(given["model"], given["model"].removeprefix("zoo:"), "")
         ZOO[family].config(**values)
-        assert spec.data_options(given["data"]) is not None
+        assert data_options(given["data"]) is not None
 
 
 PAPER = [

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 
 from netcaliper.errors import DataError, SpecError
 from netcaliper.zoo.batches import Batches
-from netcaliper.zoo.data import Options, digits, from_factory, npz
+from netcaliper.zoo.data import Options, digits, npz
 
 
 def test_digits_are_the_images_of_scikit_learn():
@@ -129,44 +129,6 @@ def test_npz_never_unpickles(saved):
 def test_one_example_cannot_be_split(saved):
     with pytest.raises(DataError, match="at least 2 examples, there is 1"):
         npz(saved(x=np.zeros((1, 2))), "train")
-
-
-@pytest.fixture
-def factories(tmp_path, monkeypatch):
-    (tmp_path / "my_loaders.py").write_text(
-        "import torch\n"
-        "batches = [torch.zeros(2, 3)]\n"
-        "def plain(): return [torch.zeros(2, 3), torch.ones(1, 3)]\n"
-        "def parts(split): return [torch.full((1,), len(split))]\n"
-        "def once(): return (b for b in plain())\n"
-        "def number(): return 3\n"
-        "def broken(): raise KeyError('path')\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-
-@pytest.mark.usefixtures("factories")
-def test_factories():
-    assert len(list(from_factory("my_loaders:plain"))) == 2
-    assert int(next(iter(from_factory("my_loaders:parts", "train")))) == 5
-
-
-@pytest.mark.parametrize(
-    ("spec", "split", "message"),
-    [
-        ("my_loaders:once", "all", r"one-shot generator.*list\(data\)"),
-        ("my_loaders:number", "all", "got int"),
-        ("my_loaders:broken", "all", "KeyError: 'path'"),
-        ("my_loaders:batches", "all", "is a list; name a function"),
-        ("my_loaders:plain", "test", "has no parameter `split`"),
-        ("my_loaders:plian", "all", "did you mean 'plain'"),
-    ],
-)
-@pytest.mark.usefixtures("factories")
-def test_factories_that_cannot_be_used(spec, split, message):
-    with pytest.raises(SpecError, match=message):
-        from_factory(spec, split)
 
 
 def labels_of(batches):

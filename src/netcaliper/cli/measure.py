@@ -66,7 +66,8 @@ def measure(
 
     from netcaliper.cli.progress import reading_bar
     from netcaliper.measure.static import measure as measured
-    from netcaliper.zoo.spec import load_data, load_model
+    from netcaliper.specs.data import load_data
+    from netcaliper.specs.model import load_model
 
     loaded = load_model(model, weights)
     batches = load_data(data, split=split, batch_size=batch_size)

@@ -16,9 +16,9 @@ from netcaliper.reading.numerals import count, percent, plural
 from netcaliper.report.text import printable
 
 if TYPE_CHECKING:
+    from netcaliper.specs.model import LoadedModel
     from netcaliper.trace.graph import Graph
     from netcaliper.trace.site import Site
-    from netcaliper.zoo.spec import LoadedModel
 
 EXAMPLE_FORM = "a batch as `2,3,32,32`, or `int64:2,128` for tokens"
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32")
@@ -45,8 +45,8 @@ def trace(
     if example is not None:
         parse_shape(example)
 
+    from netcaliper.specs.model import load_model
     from netcaliper.trace.trace import trace as traced
-    from netcaliper.zoo.spec import load_model
 
     loaded = load_model(model, weights)
     graph = traced(loaded.model, _batch(loaded, data, example), name=loaded.name)
@@ -106,8 +106,8 @@ def _batch(loaded: "LoadedModel", data: str | None, example: str | None) -> Any:
     import torch
 
     from netcaliper.fit.seeds import seeded
+    from netcaliper.specs.data import load_data
     from netcaliper.trace.batches import first_batch
-    from netcaliper.zoo.spec import load_data
 
     if data is not None:
         batches = load_data(data)

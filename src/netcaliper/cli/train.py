@@ -109,9 +109,10 @@ def train(
     from netcaliper.fit.recipe import scaled_together
     from netcaliper.fit.saving import Saving
     from netcaliper.fit.train import accuracy, fit
+    from netcaliper.specs.data import data_options, load_data
+    from netcaliper.specs.model import load_model
     from netcaliper.zoo.checkpoint import save_checkpoint
     from netcaliper.zoo.models import name_of
-    from netcaliper.zoo.spec import data_options, load_data, load_model
 
     learning_rate, batch_size = scaled_together(learning_rate, batch_size, scale)
     network = load_model(model, seed=seed).model

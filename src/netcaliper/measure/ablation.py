@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float64, Int
 
 from netcaliper.errors import InputError
+from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.outputs import Prediction, choices, divergence, same, squared_error, weights
 from netcaliper.measure.perturbation import (
     Noise,
@@ -28,7 +29,7 @@ from netcaliper.measure.protocol import Plan
 from netcaliper.measure.untouched import Untouched
 from netcaliper.stats.ablation_curve import PAPER_PERMUTATIONS, PAPER_STEPS, PERMUTATIONS, STEPS, Sums
 from netcaliper.stats.kappa import Tally, kappa
-from netcaliper.trace.batches import Batch, batches, first_batch, regrouped
+from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import Graph, Override
 from netcaliper.trace.site import Site
 
@@ -305,9 +306,5 @@ def _chunks(scopes: Sequence[Scope], size: int) -> Iterator[list[tuple[Scope, ra
 
 def ablated(graph: Graph, data: Iterable[Any], ablations: Ablations) -> Iterator[Batch]:
     """Give the examples that are ablated, as many at a time as the data do if the graph takes any number."""
-    first = first_batch(data, inputs_required=graph.inputs_required)
-    wanted = (
-        batch.take(torch.from_numpy(ablations.untouched.wanted(batch.indices.numpy())))
-        for batch in batches(data, inputs_required=graph.inputs_required)
-    )
-    return regrouped(wanted, first.size if graph.dynamic_batch else graph.traced_batch)
+    every = np.arange(ablations.plan.examples)
+    return chosen_examples(graph, data, np.isin(every, ablations.untouched.wanted(every)))

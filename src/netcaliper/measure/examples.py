@@ -1,13 +1,14 @@
 """Which examples a pass runs: a choice by index, in batches of one size."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool
 
-from netcaliper.trace.batches import Batch, batches, first_batch, regrouped
+from netcaliper.trace.batches import Batch, batches, regrouped
 from netcaliper.trace.graph import Graph
 
 
@@ -25,13 +26,14 @@ def chosen_examples(
         chosen: for every example of the data whether it is wanted.
         seen: called with the number of examples gone through, wanted or not.
     """
-    size = first_batch(data, inputs_required=graph.inputs_required).size if graph.dynamic_batch else graph.traced_batch
+    source = batches(data, inputs_required=graph.inputs_required)
+    first = next(source)
 
     def wanted() -> Iterator[Batch]:
-        for batch in batches(data, inputs_required=graph.inputs_required):
+        for batch in chain([first], source):
             index = batch.indices.numpy()
             yield batch.take(torch.from_numpy(np.flatnonzero(chosen[index])))
             if seen is not None:
                 seen(int(index[-1]) + 1)
 
-    return regrouped(wanted(), size)
+    yield from regrouped(wanted(), first.size if graph.dynamic_batch else graph.traced_batch)

@@ -10,9 +10,9 @@ from netcaliper.trace.batches import Batch
 
 
 def model_fingerprint(state: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 over names, types, shapes and bytes of a state dict."""
+    """Return the SHA-256 over names, types, shapes and bytes of a state dict, in order of the names."""
     digest = hashlib.sha256()
-    for name, tensor in state.items():
+    for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
         digest.update(_bytes(tensor))
     return digest.hexdigest()

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from torch import Tensor
 
 from netcaliper.errors import InputError
 from netcaliper.measure.fingerprint import DataFingerprint, model_fingerprint
@@ -37,13 +36,12 @@ def open_state(
     Raises:
         InputError: the folder belongs to other weights, data or settings; it is never mixed.
     """
-    fixed = {target: graph.program.fixed(node) for node, target in graph.program.parameters.items()}
     first = DataFingerprint()
     first.update(first_batch(data, inputs_required=graph.inputs_required))
     about = {
         "measure": "needed",
         "version": 1,
-        "weights": model_fingerprint({name: fixed[name] for name in sorted(fixed) if isinstance(fixed[name], Tensor)}),
+        "weights": model_fingerprint(graph.program.tensors),
         "examples": plan.examples,
         "first batch": first.finish(),
         "seed": plan.seed,

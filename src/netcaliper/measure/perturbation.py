@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.protocol import Plan
 from netcaliper.stats.covariance import Covariance
 from netcaliper.stats.sampling import CALIBRATE
-from netcaliper.trace.batches import batches, first_batch, regrouped
 from netcaliper.trace.graph import Graph, Override
 from netcaliper.trace.site import Site
 
@@ -50,7 +50,6 @@ def unit_statistics(graph: Graph, data: Iterable[Any], plan: Plan, sites: Sequen
     total = {site.name: torch.zeros(site.units, dtype=torch.float64, device=graph.device) for site in sites}
     rows = dict.fromkeys(total, 0)
     covariance = {site.name: Covariance(site.units, graph.device) for site in sites}
-    size = first_batch(data, inputs_required=graph.inputs_required).size if graph.dynamic_batch else graph.traced_batch
 
     def tap(site: Site, index: Int[np.ndarray, " examples"]) -> Callable[..., None]:
         def feed(value: Tensor, *_: Tensor) -> None:
@@ -63,11 +62,7 @@ def unit_statistics(graph: Graph, data: Iterable[Any], plan: Plan, sites: Sequen
 
         return feed
 
-    calibrate = (
-        batch.take(torch.from_numpy(np.flatnonzero(plan.split[batch.indices.numpy()] == CALIBRATE)))
-        for batch in batches(data, inputs_required=graph.inputs_required)
-    )
-    for batch in regrouped(calibrate, size):
+    for batch in chosen_examples(graph, data, plan.split == CALIBRATE):
         index = batch.indices.numpy()
         graph.run(batch, taps={site.name: tap(site, index) for site in sites})
     found = {}

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import netcaliper
@@ -163,7 +163,7 @@ def measure(
         passes += other.passes + twin_passes(graph, plan)
     provenance = Provenance(
         model=name or graph.name,
-        model_fingerprint=model_fingerprint(_weights(graph)),
+        model_fingerprint=model_fingerprint(graph.program.tensors),
         data=data_name or _describe(data),
         data_fingerprint=read.fingerprint,
         seed=seed,
@@ -276,15 +276,9 @@ def _macs(graph: Graph, batch: Batch) -> int:
     return counter.get_total_flops() // 2 // size
 
 
-def _weights(graph: Graph) -> dict[str, Tensor]:
-    """Return parameters, buffers and constants by name."""
-    fixed = {target: graph.program.fixed(node) for node, target in graph.program.parameters.items()}
-    return {target: fixed[target] for target in sorted(fixed) if isinstance(fixed[target], Tensor)}
-
-
 def _parameters(graph: Graph) -> int:
     """Count the parameters, tied ones once."""
-    tensors = {id(tensor): tensor for tensor in _weights(graph).values() if isinstance(tensor, nn.Parameter)}
+    tensors = {id(tensor): tensor for tensor in graph.program.tensors.values() if isinstance(tensor, nn.Parameter)}
     return sum(tensor.numel() for tensor in tensors.values())
 
 

@@ -109,20 +109,13 @@ def make_twin(
     statistics = _estimated(module, _batches(untrained, data, plan))
     if not statistics:
         warnings.append("BatchNorm statistics were not estimated anew: too few calibrate examples for one batch.")
-    settled = untrained.with_state(_tensors(untrained) | statistics)
+    settled = untrained.with_state(untrained.program.tensors | statistics)
     return TwinGraph(settled, kind, seed, tuple(warnings))
 
 
-def _tensors(graph: Graph) -> dict[str, Tensor]:
-    """Return parameters, buffers and constants by name."""
-    program = graph.program
-    fixed = {name: program.fixed(node) for node, name in program.parameters.items()}
-    return {name: tensor for name, tensor in fixed.items() if isinstance(tensor, Tensor)}
-
-
 def _same_parameters(one: Graph, other: Graph) -> bool:
-    others = _tensors(other)
-    return all(torch.equal(t, others[name]) for name, t in _tensors(one).items() if isinstance(t, nn.Parameter))
+    others = other.program.tensors
+    return all(torch.equal(t, others[name]) for name, t in one.program.tensors.items() if isinstance(t, nn.Parameter))
 
 
 # ---- weights
@@ -130,7 +123,7 @@ def _same_parameters(one: Graph, other: Graph) -> bool:
 
 def _shuffled(graph: Graph, seed: int) -> Graph:
     """Permute the entries of each floating-point parameter; a tied one is permuted once, by the first of its names."""
-    state = _tensors(graph)
+    state = graph.program.tensors
     names: dict[int, list[str]] = {}
     for name in sorted(state):
         names.setdefault(id(state[name]), []).append(name)
@@ -162,7 +155,7 @@ def _built(graph: Graph, build: Callable[[], nn.Module], seed: int) -> Graph:
             f"`twin` must return a torch.nn.Module, got {type(module).__name__}; pass a function that builds the "
             "network anew"
         )
-    own, state = _tensors(graph), {}
+    own, state = graph.program.tensors, {}
     for name, tensor in _named(module, own).items():
         if tensor.is_meta:
             raise InputError(
@@ -250,7 +243,7 @@ def _copy(graph: Graph) -> nn.Module | str:
         words = (str(problem).splitlines() or [""])[0]
         return f"the model cannot be copied ({type(problem).__name__}: {words})"
     with torch.no_grad():
-        for name, tensor in _tensors(graph).items():
+        for name, tensor in graph.program.tensors.items():
             mine = _attribute(module, name)
             if mine is not None and not torch.equal(mine, tensor):
                 mine.copy_(tensor)
@@ -260,7 +253,7 @@ def _copy(graph: Graph) -> nn.Module | str:
 def _other_statistics(graph: Graph) -> list[str]:
     """Name running statistics that are in no BatchNorm module: by what they are called, or by what reads them."""
     known = {f"{name}.{buffer}".removeprefix(".") for name in _norms(graph.model) for buffer in _BUFFERS}
-    called = [name for name in _tensors(graph) if name.rpartition(".")[2] in _BUFFERS]
+    called = [name for name in graph.program.tensors if name.rpartition(".")[2] in _BUFFERS]
     names = graph.program.parameters
     for step in graph.program.steps:
         if "batch_norm" in str(step.target) or "instance_norm" in str(step.target):

@@ -92,6 +92,13 @@ class Program:
         """Tell whether a step makes the value of this name."""
         return name in self._step
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The live parameters, buffers and constants by name in the state dict, in the order of the inputs."""
+        return {
+            name: self._fixed[node] for node, name in self.parameters.items() if isinstance(self._fixed[node], Tensor)
+        }
+
     def fixed(self, name: str) -> Any:
         """Return the live parameter, buffer or constant behind a placeholder, ``None`` for any other node."""
         return self._fixed.get(name)

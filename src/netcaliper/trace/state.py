@@ -24,11 +24,7 @@ def fitted(program: Program, state: Mapping[str, Tensor], device: torch.device) 
         InputError: a name is missing or unknown, a shape or dtype differs, a value is not finite, or two names of one
             tied weight hold different values; the message names the first.
     """
-    own: dict[str, Tensor] = {}
-    for node, name in program.parameters.items():
-        tensor = program.fixed(node)
-        if isinstance(tensor, Tensor):
-            own[name] = tensor
+    own = program.tensors
     fit: dict[str, Tensor] = {}
     tied: dict[int, str] = {}
     for name, old in own.items():

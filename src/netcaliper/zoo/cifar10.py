@@ -169,4 +169,4 @@ def _library(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         package = "Pillow" if name.startswith("PIL") else "pyarrow"
-        raise DataError(f"`cifar10` needs {package}: pip install 'netcaliper[cifar10]'.") from error
+        raise DataError(f"`cifar10` needs {package}: pip install 'netcaliper[parquet]'.") from error

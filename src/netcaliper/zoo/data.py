@@ -1,11 +1,9 @@
-"""Data sets: the digits that come with scikit-learn, arrays in an ``npz`` file, and what a user's factory returns.
+"""Data sets: the digits that come with scikit-learn, and arrays in an ``npz`` file.
 
 ``options`` choose a stratified part of the examples and, for training, random labels.
 """
 
-import inspect
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +15,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from netcaliper.errors import DataError, SpecError
-from netcaliper.trace.batches import check_reiterable
 from netcaliper.zoo.batches import Batches
 from netcaliper.zoo.config import Config, Count
-from netcaliper.zoo.factory import call_factory, find_factory
 from netcaliper.zoo.sampling import random_labels, stratified
 
 Split = Literal["all", "train", "test"]
@@ -80,28 +76,6 @@ def npz(file: str | Path, split: Split = "all", *, batch_size: int = 256, option
             f"{file.name!r} has no array `x`, it has: {held}; write it with `numpy.savez(file, x=..., y=...)`."
         )
     return _split(_inputs(arrays["x"], file), _labels(arrays, file), split, batch_size, options)
-
-
-def from_factory(spec: str, split: Split = "all") -> Iterable[Any]:
-    """Call ``package.module:factory``, which returns a re-iterable of batches.
-
-    A factory that has a parameter ``split`` is given it; another one can only be asked for ``"all"``.
-
-    Raises:
-        SpecError: there is no such factory, it fails, or what it returns cannot be iterated more than once.
-    """
-    factory = find_factory(spec)
-    takes_split = "split" in inspect.signature(factory).parameters
-    if split != "all" and not takes_split:
-        raise SpecError(
-            f"{spec!r}: `split` = {split!r} is asked for, but the factory has no parameter `split`; add one."
-        )
-    data = call_factory(factory, spec, **({"split": split} if takes_split else {}))
-    try:
-        check_reiterable(data)
-    except DataError as error:
-        raise SpecError(f"{spec!r}: what the factory returned cannot be used: {error}") from error
-    return data
 
 
 def chosen(

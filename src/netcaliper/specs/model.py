@@ -1,14 +1,11 @@
-"""What a model or data spec on the command line stands for.
+"""What a model spec stands for.
 
 A model is ``zoo:NAME(argument=value, ...)``, a checkpoint folder, or ``package.module:factory`` (with ``--weights`` a
-safetensors file). Data are ``digits``, ``npz:FILE``, ``cifar10:FOLDER``, ``teacher``, each with options in parentheses
-(``cifar10:FOLDER(examples=3000)``), or ``package.module:factory``.
+safetensors file).
 """
 
-import ast
 import os
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,28 +14,14 @@ from torch import nn
 
 from netcaliper.errors import InputError, SpecError
 from netcaliper.fit.seeds import seeded
+from netcaliper.specs.call import parse_call
+from netcaliper.specs.factory import call_factory, find_factory, is_factory
 from netcaliper.zoo.checkpoint import is_checkpoint, load_checkpoint
-from netcaliper.zoo.cifar10 import Cifar10Options, cifar10
-from netcaliper.zoo.data import Options, Split, digits, from_factory, npz
-from netcaliper.zoo.factory import call_factory, find_factory, is_factory
 from netcaliper.zoo.models import ZOO, build
-from netcaliper.zoo.teacher import TeacherOptions, teacher
 from netcaliper.zoo.weights import load_weights
 
 MODEL_SPECS = "`zoo:NAME(argument=value, ...)`, a checkpoint folder, `package.module:factory`"
-DATA_SPECS = (
-    "`digits`, `npz:FILE`, `cifar10:FOLDER`, `teacher(inputs=10, examples=1000)`, `package.module:factory`; all but "
-    "the last take options in parentheses, e.g. `digits(examples=300)`"
-)
 
-_OPTIONS: dict[str, type[Options] | type[TeacherOptions]] = {
-    "digits": Options,
-    "npz": Options,
-    "cifar10": Cifar10Options,
-    "teacher": TeacherOptions,
-}
-# A path may hold parentheses itself: only a last pair that is empty or starts with `word =` is taken as options.
-_DATA = re.compile(r"(?s)(?P<name>\w+)(:(?P<path>.*?))?(?P<options>\(\s*(\w+\s*=[^()]*)?\)\s*)?")
 
 # Prefixes that read like a module name but mean a source of models.
 _FOREIGN = ("timm", "hf", "torch", "torchvision")
@@ -95,74 +78,9 @@ def load_model(spec: str, weights: str | Path | None = None, *, seed: int = 0) -
     raise SpecError(f"`model` = {spec!r} is not a model spec or an existing folder; supported are {MODEL_SPECS}.")
 
 
-def load_data(
-    spec: str,
-    *,
-    split: Split = "all",
-    batch_size: int = 256,
-    examples: int | None = None,
-    random_labels: bool = False,
-) -> Iterable[Any]:
-    """Build the data that ``spec`` stands for, a re-iterable of batches.
-
-    Args:
-        spec: one of the forms at the top of this file.
-        split: ``"all"``, or the fixed ``"train"`` or ``"test"`` part.
-        batch_size: examples a batch; a factory chooses its own.
-        examples: the option of this name, in place of what the spec says.
-        random_labels: the option of this name, where the spec does not say it.
-
-    Raises:
-        SpecError: the spec cannot be resolved.
-        DataError: the data cannot be used.
-    """
-    options = data_options(spec, examples=examples, random_labels=random_labels)
-    if options is None:
-        return from_factory(spec, split)
-    if isinstance(options, TeacherOptions):
-        return teacher(split, batch_size=batch_size, options=options)
-    form = _DATA.fullmatch(spec)
-    path = form["path"] if form else None
-    if not path:
-        return digits(split, batch_size=batch_size, options=options)
-    read = cifar10 if isinstance(options, Cifar10Options) else npz
-    return read(path, split, batch_size=batch_size, options=options)
-
-
-def data_options(
-    spec: str, *, examples: int | None = None, random_labels: bool = False
-) -> Options | TeacherOptions | None:
-    """Return the options in a data spec, with those beside it; ``None`` for a factory, which has its own.
-
-    Args:
-        spec: one of the forms at the top of this file.
-        examples: the option of this name, in place of what the spec says.
-        random_labels: the option of this name, where the spec does not say it.
-
-    Raises:
-        SpecError: the spec or an option cannot be read, or a factory is given options.
-    """
-    form = _DATA.fullmatch(spec)
-    name = form["name"] if form else ""
-    if form and name in _OPTIONS and bool(form["path"]) == (name in ("npz", "cifar10")):
-        given = _parse_call(spec, f"{name}{(form['options'] or '()').strip()}", DATA_SPECS)[1]
-        given |= ({} if examples is None else {"examples": examples}) | (
-            {"random_labels": True} if random_labels else {}
-        )
-        try:
-            return _OPTIONS[name](**given)
-        except InputError as error:
-            raise SpecError(f"{spec!r}: {error}") from error
-    if is_factory(spec) and spec.partition(":")[0] not in ("zoo", *_OPTIONS):
-        if examples is not None or random_labels:
-            raise SpecError(f"{spec!r}: a factory chooses its own examples and labels; give it a parameter for that.")
-        return None
-    raise SpecError(f"`data` = {spec!r} is not a data spec; supported are {DATA_SPECS}.")
-
-
 def _zoo_model(spec: str, call: str, weights: str | Path | None, default_seed: int) -> LoadedModel:
     form = f"a zoo spec reads `zoo:NAME(argument=value, ...)`, NAME one of {', '.join(ZOO)}"
-    name, arguments = _parse_call(spec, call, form)
+    name, arguments = parse_call(spec, call, form)
     seed = arguments.pop("seed", default_seed)
     if type(seed) is not int or not 0 <= seed < _TWIN_SEEDS:
         raise SpecError(f"{spec!r}: `seed` must be an integer from 0 to 2^31 - 1, got {seed!r}.")
@@ -211,29 +129,3 @@ def _factory_model(spec: str, weights: str | Path | None) -> LoadedModel:
 def _zoo_twin(name: str, arguments: dict[str, Any]) -> Callable[[int], nn.Module]:
     # Twins draw from seeds of their own: twin(0) must not be the very start from which seed 0 was trained.
     return lambda seed: build(name, arguments, seed=_TWIN_SEEDS + seed).eval()
-
-
-def _parse_call(spec: str, call: str, form: str) -> tuple[str, dict[str, Any]]:
-    """Read ``NAME`` or ``NAME(argument=literal, ...)``; nothing is evaluated."""
-    try:
-        tree = ast.parse(call.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise SpecError(f"{spec!r} cannot be read; {form}.") from error
-    if isinstance(tree, ast.Name):
-        return tree.id, {}
-    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
-        raise SpecError(f"{spec!r} cannot be read; {form}.")
-    if tree.args or any(keyword.arg is None for keyword in tree.keywords):
-        raise SpecError(f"`model` = {spec!r}: every argument needs its name, e.g. `widths=[64, 64]`; {form}.")
-    arguments: dict[str, Any] = {}
-    for keyword in tree.keywords:
-        if keyword.arg in arguments:
-            raise SpecError(f"{spec!r}: `{keyword.arg}` is given twice; give it once.")
-        try:
-            arguments[str(keyword.arg)] = ast.literal_eval(keyword.value)
-        except (ValueError, TypeError) as error:
-            value = ast.unparse(keyword.value)
-            raise SpecError(
-                f"{spec!r}: `{keyword.arg}` = {value} is not a plain value (number, string, list, True, False, None)."
-            ) from error
-    return tree.func.id, arguments

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from netcaliper.errors import SpecError
-from netcaliper.zoo.factory import call_factory, find_factory, is_factory
+from netcaliper.specs.factory import call_factory, find_factory, is_factory
 
 
 @pytest.mark.parametrize("spec", ["a:b", "a.b.c:d", "_a1:b.c"])

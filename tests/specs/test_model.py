@@ -6,10 +6,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from netcaliper.errors import CorruptReading, SpecError
+from netcaliper.specs.data import data_options, load_data
+from netcaliper.specs.model import load_model
 from netcaliper.zoo.checkpoint import save_checkpoint
 from netcaliper.zoo.mlp import MLP
 from netcaliper.zoo.models import build
-from netcaliper.zoo.spec import data_options, load_data, load_model
 
 
 def equal(a, b):
