@@ -5,11 +5,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST_FLAGS ?=
 
-.PHONY: help venv demo test bench study picture lint format clean
+.PHONY: help venv demo test wheel bench study picture lint format clean
 
 help:
 	@echo "make demo    train a deliberately wide CNN on digits, read it, write out/demo/report.html"
 	@echo "make test    run every test"
+	@echo "make wheel   build the wheel and try it in a clean environment without extras"
 	@echo "make bench   what results/ says, measured again (a quarter of an hour)"
 	@echo "make study   train and read the networks of the studies in results/ (hours; needs CIFAR-10, see results/README.md)"
 	@echo "make lint    ruff, pyright and the floors (import-linter)"
@@ -52,6 +53,9 @@ picture: demo
 # One thread a worker: two busy thread pools on two cores are slower than one.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_FLAGS)
+
+wheel: $(STAMP)
+	$(BIN)/python tests/check_wheel.py out/wheel
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

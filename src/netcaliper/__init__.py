@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from netcaliper import errors as errors
     from netcaliper.measure.static import measure as measure
     from netcaliper.reading.store import load as load
+    from netcaliper.specs.data import load_data as load_data
+    from netcaliper.specs.model import load_model as load_model
     from netcaliper.trace.trace import trace as trace
 
 __version__ = "0.1.0"
@@ -22,11 +24,13 @@ __version__ = "0.1.0"
 _HOME = {
     "errors": ("netcaliper.errors", None),
     "load": ("netcaliper.reading.store", "load"),
+    "load_data": ("netcaliper.specs.data", "load_data"),
+    "load_model": ("netcaliper.specs.model", "load_model"),
     "measure": ("netcaliper.measure.static", "measure"),
     "trace": ("netcaliper.trace.trace", "trace"),
 }
 
-__all__ = ["__version__", "errors", "load", "measure", "trace"]
+__all__ = ["__version__", "errors", "load", "load_data", "load_model", "measure", "trace"]
 
 
 class _Facade(ModuleType):

@@ -3,11 +3,13 @@
 import json
 from importlib import import_module
 
+import numpy as np
 import torch
 
 from command_line import done, json_of, netcaliper
 from netcaliper.cli import doctor
 from netcaliper.errors import ExportRefused
+from netcaliper.specs.extra import EXTRAS, Extra
 
 
 def test_all_is_well():
@@ -25,9 +27,18 @@ def test_json():
     assert found["devices"][0] == "cpu"
 
 
-def test_missing_extras_are_named_with_the_remedy(monkeypatch):
-    monkeypatch.setattr(doctor, "EXTRAS", {"no-such-thing": "timm"})
-    assert "not installed; pip install 'netcaliper[timm]'" in done("doctor")
+def test_extras_say_what_they_are_for_and_what_is_wrong(monkeypatch):
+    monkeypatch.setitem(EXTRAS, "timm", Extra(("no-such-thing",), ("no_such_thing",), "models `timm:NAME`"))
+    monkeypatch.setitem(EXTRAS, "transformers", Extra(("numpy",), ("numpy", "json.no_part"), "models `hf:NAME`"))
+    monkeypatch.setitem(EXTRAS, "images", Extra(("numpy",), ("numpy",), "data of images"))
+    text = " ".join(done("doctor").split())
+    assert "extra timm for models `timm:NAME`; is not installed: pip install 'netcaliper[timm]'." in text
+    assert f"extra transformers numpy {np.__version__}; for models `hf:NAME`; cannot be imported" in text
+    assert f"extra images numpy {np.__version__}; for data of images extra parquet" in text
+    found = json_of("doctor")["extras"]
+    assert found["images"] == {"use": "data of images", "versions": {"numpy": np.__version__}, "trouble": None}
+    assert found["timm"]["versions"] == {"no-such-thing": None}
+    assert "pip install 'netcaliper[timm]'" in found["timm"]["trouble"]
 
 
 def test_the_reference_is_the_network_itself():

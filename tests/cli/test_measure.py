@@ -211,3 +211,18 @@ def test_a_real_signal_in_the_middle(tmp_path):
     assert "interrupted" in err
     assert "Traceback" not in err
     assert contents(folder) == before
+
+
+def test_images_are_prepared_for_the_model_and_the_reading_says_how(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for number in range(120):
+        file = tmp_path / "birds" / f"{number % 3}" / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image.effect_noise((14, 12), number % 50 + 9).convert("RGB").save(file)
+    net = "zoo:cnn(channels=3, size=8, widths=[4], classes=3)"
+    found = json_of("measure", net, "--data", f"imagefolder:{tmp_path / 'birds'}", "--only", "unit_states", "--no-twin")
+    assert found["provenance"]["data"].endswith("birds (8 px, bilinear, values 0 to 1)")
+    few = "zoo:cnn(channels=3, size=8, widths=[4], classes=2)"
+    said = refused("measure", few, "--data", f"imagefolder:{tmp_path / 'birds'}", "--no-twin", code=1)
+    assert "labels of `data` must lie in 0 .. 1 because `model` has 2 outputs, got 2" in said
+    assert "did you mean" in refused("measure", net, "--data", f"imagefolder:{tmp_path / 'brids'}")

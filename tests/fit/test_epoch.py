@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from netcaliper.errors import InputError
-from netcaliper.fit.train import fit
+from netcaliper.errors import DataError, InputError
+from netcaliper.fit.epoch import examples_right, labelled_logits
+from netcaliper.fit.train import accuracy, fit
+from netcaliper.trace.batches import as_batch
 from netcaliper.zoo.batches import Batches
+from netcaliper.zoo.models import build
 
 
 class Witness(nn.Module):
@@ -92,3 +95,77 @@ def test_a_warm_up_needs_to_know_the_epoch():
     fit(Witness(3), loader, epochs=1)
     with pytest.raises(InputError, match="`warmup` = 1 needs to know the batches of an epoch"):
         fit(Witness(3), loader, epochs=1, warmup=1)
+
+
+def counting(batches, tokens=8):
+    """Return sequences that count up from anywhere, with padding on the right, and the next token as label."""
+    generator = torch.Generator().manual_seed(3)
+    data = []
+    for _ in range(batches):
+        ids = (torch.randint(10, (16, 1), generator=generator) + torch.arange(tokens + 1)) % 10
+        mask = (torch.arange(tokens) < torch.randint(2, tokens + 1, (16, 1), generator=generator)).long()
+        labels = torch.where(mask == 1, ids[:, 1:], -100)
+        data.append({"input_ids": ids[:, :-1] * mask, "attention_mask": mask, "labels": labels})
+    return data
+
+
+def test_a_language_model_learns_to_count():
+    model = build("decoder", {"width": 16, "depth": 1, "heads": 2, "vocabulary": 10, "length": 8})
+    data = counting(8)
+    before = accuracy(model, data)
+    training = fit(model, data, epochs=6, learning_rate=1e-2)
+    assert before < 0.5
+    assert training.examples == 128
+    assert training.loss[-1] < training.loss[0] / 3
+    assert accuracy(model, data) == 1.0
+
+
+@torch.no_grad()
+def test_tokens_without_a_label_are_left_out():
+    model = build("decoder", {"width": 16, "depth": 1, "heads": 2, "vocabulary": 10, "length": 8}).eval()
+    batch = as_batch(counting(1)[0])
+    logits, labels = labelled_logits(model, batch)
+    every = model(**batch.kwargs)
+    loss = nn.functional.cross_entropy(every.flatten(0, 1), batch.labels.flatten(), ignore_index=-100)
+    torch.testing.assert_close(nn.functional.cross_entropy(logits, labels), loss)
+    hits = [
+        int(every[n, t].argmax()) == int(batch.labels[n, t])
+        for n in range(16)
+        for t in range(8)
+        if batch.labels[n, t] >= 0
+    ]
+    assert len(labels) == len(hits)
+    assert examples_right(logits, labels, batch) == pytest.approx(16 * sum(hits) / len(hits))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.zeros(16, 7, dtype=torch.int64), r"labels must have shape \[16, 8\], .* got \[16, 7\]"),
+        (torch.full((16, 8), -100), "all labels are -100 in the batch at example 0"),
+        (torch.full((16, 8), 10), r"labels must lie in 0 .. 9"),
+        (torch.full((16, 8), -1), r"labels must lie in 0 .. 9 .* got -1"),
+        (torch.zeros(16, 8, 2, dtype=torch.int64), r"or \[16, tokens\], got torch.int64 of shape \[16, 8, 2\]"),
+        (torch.zeros(16, 8), r"labels must be integers of shape \[16\]"),
+    ],
+)
+def test_bad_labels_of_tokens(labels, message):
+    model = build("decoder", {"width": 8, "depth": 1, "heads": 2, "vocabulary": 10, "length": 8})
+    with pytest.raises(DataError, match=message):
+        fit(model, [{**counting(1)[0], "labels": labels}], epochs=1)
+
+
+def test_labels_that_are_not_shifted_are_refused():
+    model = build("decoder", {"width": 8, "depth": 1, "heads": 2, "vocabulary": 10, "length": 8})
+    batch = counting(1)[0]
+    copied = {**batch, "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)}
+    with pytest.raises(DataError, match=r"labels equal the input tokens .*shift them: labels\[:, t\] = input_ids"):
+        fit(model, [copied], epochs=1)
+
+
+def test_one_label_an_example_needs_one_row_of_logits():
+    model = build("decoder", {"width": 8, "depth": 1, "heads": 2, "vocabulary": 10, "length": 8})
+    with pytest.raises(InputError, match=r"must return logits of shape \[batch, classes\], got \[16, 8, 10\]"):
+        fit(model, [{**counting(1)[0], "labels": torch.zeros(16, dtype=torch.int64)}], epochs=1)
+    with pytest.raises(InputError, match=r"must return logits of shape \[batch, tokens, classes\], got \[4, 2\]"):
+        fit(Witness(3), [(torch.zeros(4, 3), torch.zeros(4, 3, dtype=torch.int64))], epochs=1)

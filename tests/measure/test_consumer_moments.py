@@ -15,6 +15,7 @@ from netcaliper.measure.protocol import Plan
 from netcaliper.measure.work_folder import WorkFolder
 from netcaliper.stats.covariance import Covariance
 from netcaliper.stats.sampling import CALIBRATE
+from netcaliper.trace.batches import as_batch
 
 
 class Shared(nn.Module):
@@ -62,7 +63,7 @@ def test_consumers_that_read_the_same_rows_share_one_state(built, free):
     graph, moments = moments_of(model, x, free=free)
     assert built == []  # nothing before the first tap
     for part in np.array_split(np.arange(200), 3):
-        graph.run(x[part], taps=moments.taps(part))
+        graph.run(x[part], taps=moments.taps(as_batch(x).take(torch.from_numpy(part))))
     assert built == [6, 9]
     used = torch.from_numpy(Plan(200, 0).split == CALIBRATE)
     with torch.no_grad():
@@ -90,7 +91,7 @@ def test_nothing_is_allocated_where_the_rows_will_not_outnumber_the_columns(buil
     layers = [nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2)]
     x = torch.randn(120, 2, 10, 10, dtype=torch.float64)
     graph, moments = moments_of(nn.Sequential(*layers), x)
-    graph.run(x, taps=moments.taps(np.arange(120)))
+    graph.run(x, taps=moments.taps(as_batch(x)))
     assert built == [27]
     calibrate = Plan(120, 0).sizes["calibrate"]
     keys = list(moments.inputs)
@@ -102,13 +103,13 @@ def test_what_a_folder_holds_is_not_accumulated_again(built, tmp_path):
     model, x = Shared(), torch.randn(60, 4, dtype=torch.float64)
     graph, moments = moments_of(model, x, WorkFolder(tmp_path, {}))
     assert moments.missing
-    graph.run(x, taps=moments.taps(np.arange(60)))
+    graph.run(x, taps=moments.taps(as_batch(x)))
     moments.finish()
     assert not moments.missing
     assert len(built) == 2
     _, again = moments_of(model, x, WorkFolder(tmp_path, {}))
     assert not again.missing
-    assert again.taps(np.arange(60)) == {}
+    assert again.taps(as_batch(x)) == {}
     for key in moments.inputs:
         columns = np.arange(moments.inputs[key].columns)
         one, two = (m.reader(key, columns, "") for m in (moments, again))

@@ -25,7 +25,7 @@ def asked(model, data, *, seed=0, reach: float | None = REACH) -> tuple[NeededSt
     plan = Plan(sum(len(batch) for batch in data), seed)
     states = NeededStates(graph, graph.sites, plan, reach=reach)
     for batch in chosen_examples(graph, data, plan.split == CALIBRATE):
-        graph.run(batch, taps=states.taps(batch.indices.numpy()))
+        graph.run(batch, taps=states.taps(batch))
     return states, [states.judge(site) for site in graph.sites]
 
 

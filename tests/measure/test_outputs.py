@@ -90,6 +90,17 @@ def test_an_example_without_a_valid_token_is_named() -> None:
     assert prediction(draw(N, T, V), tokens(mask)) == "`attention_mask` leaves no token of example 2"
 
 
+def test_of_an_encoder_and_a_decoder_the_mask_of_the_decoder_counts() -> None:
+    ids, theirs = torch.ones(N, 9, dtype=torch.int64), torch.ones(N, T, dtype=torch.int64)
+    mask = theirs.clone()
+    mask[1, 2:] = 0
+    given = {"input_ids": ids, "attention_mask": ids, "decoder_input_ids": theirs, "decoder_attention_mask": mask}
+    found = prediction(draw(N, T, V), as_batch(given))
+    assert isinstance(found, Prediction)
+    assert found.task == "tokens"
+    assert torch.equal(torch.as_tensor(found.valid), mask != 0)
+
+
 def pair(task: str, mask: Tensor | None = None) -> tuple[Prediction, Prediction]:
     batch = tokens(mask) if task == "tokens" else images()
     shape = {"tokens": (N, T, V), "classification": (N, V), "regression": (N, 1)}[task]

@@ -13,6 +13,7 @@ from bestiary import SequenceFirst
 from netcaliper.measure.perturbation import Noise, UnitStatistics, order_of_units, taken_away, unit_statistics
 from netcaliper.measure.protocol import Plan
 from netcaliper.stats.sampling import CALIBRATE
+from netcaliper.trace.batches import Batch
 
 
 def conv() -> Any:
@@ -91,18 +92,25 @@ def test_units_are_replaced_and_the_others_stay_bit_for_bit() -> None:
             assert torch.equal(filled[:, unit], seen[0][:, unit])
 
 
+def of_examples(index: np.ndarray) -> Batch:
+    """Return a batch of examples with these indices in the data."""
+    return Batch((torch.zeros(len(index), 1),), {}, None, len(index), indices=torch.from_numpy(index))
+
+
 def test_noise_is_scaled_by_the_spread_of_each_example_and_follows_the_example() -> None:
-    (site,) = traced().sites
+    graph = traced()
+    (site,) = graph.sites
     value = torch.randn(6, 6, 3, 3, dtype=torch.float64) * torch.arange(1, 7).reshape(6, 1, 1, 1)
     index = np.array([3, 9, 4, 11, 20, 5])
-    noise = Noise(index, 6, seed=2)
+    noise = Noise(graph, of_examples(index), 6, seed=2)
     half, full = (noise.added(site, 1, level)(value) - value for level in (0.5, 1.0))  # type: ignore[operator]
     assert torch.allclose(2 * half, full)
     sd = value.reshape(6, -1).numpy().std(1)
     scaled = full.reshape(6, -1).numpy() / sd[:, None]
     assert scaled.std() == pytest.approx(1, abs=0.1)
     assert scaled.mean() == pytest.approx(0, abs=0.15)
-    other = Noise(index[[4, 0]], 3, seed=2).added(site, 1, 1.0)(value[[4, 0, 4]]) - value[[4, 0, 4]]  # type: ignore[operator]
+    filled = Noise(graph, of_examples(index[[4, 0, 4]]), 2, seed=2).added(site, 1, 1.0)
+    other = filled(value[[4, 0, 4]]) - value[[4, 0, 4]]  # type: ignore[operator]
     assert torch.allclose(other, full[[4, 0, 4]])  # another batch, one that is filled up with its first example
     assert not torch.allclose(noise.added(site, 2, 1.0)(value) - value, full)  # type: ignore[operator]
 
@@ -114,6 +122,6 @@ def test_noise_lies_as_the_value_does_where_the_batch_is_not_the_first_axis() ->
     assert site.batch_axis == 1
     value = torch.randn(3, 4, 6)  # tokens, batch, units
     index = np.array([7, 2, 8, 5])
-    added = Noise(index, 4, seed=0).added(site, 0, 1.0)(value) - value  # type: ignore[operator]
-    alone = Noise(index[2:3], 1, seed=0).added(site, 0, 1.0)(value[:, 2:3]) - value[:, 2:3]  # type: ignore[operator]
+    added = Noise(graph, of_examples(index), 4, seed=0).added(site, 0, 1.0)(value) - value  # type: ignore[operator]
+    alone = Noise(graph, of_examples(index[2:3]), 1, seed=0).added(site, 0, 1.0)(value[:, 2:3]) - value[:, 2:3]  # type: ignore[operator]
     assert torch.allclose(added[:, 2:3], alone, atol=1e-6)

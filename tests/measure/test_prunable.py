@@ -304,7 +304,7 @@ def test_scopes() -> None:
     assert [pruned.name for pruned in stage.sites] == ["stages.1.0.act2"]
     assert stage.network.share == stage.sites[0].share  # all sites at once are this one
     assert stage.network.name == NETWORK
-    reasons = {site.name: not_ablated(site) for site in graph.sites}
+    reasons = {site.name: not_ablated(graph, site) for site in graph.sites}
     assert "residual sum" in str(reasons["stages.0.0.add"])
     assert "coupled" in str(reasons["stages.0.0.act2"])
     assert reasons["act"] is None

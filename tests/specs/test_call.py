@@ -3,7 +3,7 @@
 import pytest
 
 from netcaliper.errors import SpecError
-from netcaliper.specs.call import parse_call
+from netcaliper.specs.call import named_call, parse_call
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,29 @@ def test_calls(call, name, arguments):
 def test_what_is_no_call(call, message):
     with pytest.raises(SpecError, match=message):
         parse_call(call, call, "write NAME(...)")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "arguments"),
+    [
+        ("resnet18.a1_in1k", "resnet18.a1_in1k", {}),
+        (" org/name-7B ( dtype = 'bfloat16' ) ", "org/name-7B", {"dtype": "bfloat16"}),
+        ("runs/net (1)", "runs/net (1)", {}),
+        ("runs/net (1)(revision='a(b)')", "runs/net (1)", {"revision": "a(b)"}),
+        ("net()", "net", {}),
+        ("", "", {}),
+    ],
+)
+def test_names_that_are_no_identifiers(text, name, arguments):
+    assert named_call(text, text, "write NAME(...)") == (name, arguments)
+
+
+@pytest.mark.parametrize("text", ["net(a=1", "net(a", "net(a=1)(b=2", "net(a=(1, 2)"])
+def test_parentheses_that_are_not_closed(text):
+    with pytest.raises(SpecError, match="cannot be read"):
+        named_call(text, text, "write NAME(...)")
+
+
+def test_a_name_with_a_call_that_is_none():
+    with pytest.raises(SpecError, match="`a` = open is not a plain value"):
+        named_call("net(a=open)", "net(a=open)", "write NAME(...)")

@@ -65,3 +65,14 @@ def test_positions_cover_the_site():
     assert len(example) == 8000
     assert hits.min() > 0.7 * 8000 / 49
     assert hits.max() < 1.3 * 8000 / 49
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=30), st.integers(1, 200), st.integers(0, 5))
+def test_the_rows_of_an_example_depend_on_its_own_width_alone(widths, rows, seed):
+    index, total = np.arange(len(widths)), len(widths)
+    example, position = positions(index, index, total=total, rows=rows, width=np.array(widths), seed=seed)
+    for one, width in enumerate(widths):
+        _, alone = positions(index[[one]], index[[one]], total=total, rows=rows, width=width, seed=seed)
+        assert position[example == one].tolist() == alone.tolist()
+        assert len(set(alone.tolist())) == len(alone)
+        assert all(alone < width)

@@ -119,3 +119,18 @@ def test_half_precision_is_summed_in_single():
     state = ClassSums(1, 1)
     state.update(value, np.array([0, 1]), np.array([0, 0]))
     assert np.allclose(state.finish().sums, 4096 * float(value[0, 0, 0]), rtol=1e-6)
+
+
+@given(st.integers(0, 999))
+def test_positions_that_do_not_count_are_as_if_they_were_not_there(seed):
+    value, labels, group = data(seed)
+    valid = np.random.default_rng(seed).random(value.shape[:2]) < 0.6
+    valid[:, 0] = True
+    dirty = torch.from_numpy(np.where(valid[..., None], value, np.nan))
+    masked, plain = (ClassSums(value.shape[2], 3) for _ in range(2))
+    masked.update(dirty, labels, group, torch.from_numpy(valid))
+    for one in range(len(value)):
+        plain.update(torch.from_numpy(value[one : one + 1, valid[one]]), labels[[one]], group[[one]])
+    a, b = masked.finish(), plain.finish()
+    assert np.array_equal(a.counts, b.counts)
+    assert np.allclose(a.sums, b.sums, atol=1e-12)

@@ -164,3 +164,25 @@ def test_the_layout_in_memory_does_not_matter(units, rows):
     assert np.array_equal(facts[0].high, x.amax((0, 1)).double().numpy())
     for name in ("low", "high", "mean", "scatter"):
         np.testing.assert_allclose(getattr(facts[0], name), getattr(facts[1], name), rtol=1e-5, atol=1e-6)
+
+
+@given(st.integers(0, 999), st.sampled_from([torch.float64, torch.float32]))
+def test_positions_that_do_not_count_are_as_if_they_were_not_there(seed, dtype):
+    z, fold = pre_activations(seed, examples=12, dtype=dtype)
+    generator = torch.Generator().manual_seed(seed)
+    valid = torch.rand(12, 5, generator=generator) < 0.6
+    valid[torch.arange(12), torch.randint(0, 5, (12,), generator=generator)] = True
+    dirty = torch.where(valid[..., None], z, torch.nan)
+    masked, plain = (UnitStates(4, zone=(0.0, math.inf)) for _ in range(2))
+    masked.update(torch.tanh(dirty), fold, dirty, valid)
+    for one in range(12):
+        row = z[one : one + 1, valid[one]]
+        plain.update(torch.tanh(row), fold[one : one + 1], row)
+    a, b = masked.finish(RELU), plain.finish(RELU)
+    assert a.examples == b.examples == 12
+    assert np.array_equal(a.counts, b.counts)
+    for name in ("low", "high", "z_low", "z_high", "in_zone"):
+        assert np.array_equal(getattr(a, name), getattr(b, name))
+    rtol, atol = (1e-5, 1e-6) if dtype == torch.float32 else (1e-10, 1e-12)
+    for name in ("mean", "scatter", "z_mean", "z_scatter", "cross"):
+        assert np.allclose(getattr(a, name), getattr(b, name), rtol=rtol, atol=atol), name

@@ -64,3 +64,23 @@ def test_zone_and_flats_are_where_the_function_is_linear(name: str) -> None:
         assert {round(float(z[k + 1]), 2) for k in kinks} <= {
             round(p + d, 2) for p in activation.pieces for d in (-step, 0.0, step)
         }, "a piecewise-linear function bends only at its breakpoints"
+
+
+class Bounded(nn.Module):
+    """Clipped at bounds that are tensors, infinite until they are set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 3), nn.Linear(3, 2)
+        self.register_buffer("low", torch.tensor(-torch.inf))
+        self.register_buffer("high", torch.tensor([1.0, 2.0, 3.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.clamp(self.a(x), self.low, self.high))
+
+
+def test_a_clamp_at_tensors_has_no_interval_of_its_own() -> None:
+    (site,) = trace(Bounded().eval(), torch.randn(2, 2)).sites
+    assert site.activation is not None
+    assert (site.activation.name, site.activation.zone, site.activation.pieces) == ("clamp", None, None)
+    assert [c.unit_of_column.tolist() for c in site.consumers] == [[0, 1, 2]]

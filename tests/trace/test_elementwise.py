@@ -81,6 +81,25 @@ def test_gates_absorb_their_activation_and_scaled_paths_are_no_sites() -> None:
     assert [(s.kind, s.op, s.units) for s in halves.sites] == [("gate", "glu", 4)]
 
 
+class Scaled(nn.Module):
+    """A path that one unit of its own scales, as the shared expert of Qwen2-MoE."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.scale, self.b = nn.Linear(3, 4), nn.Linear(3, 1), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(torch.sigmoid(self.scale(x)) * self.a(x))
+        return self.b(y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
+def test_a_scaled_path_keeps_the_units_of_the_path() -> None:
+    sigmoid, relu = trace(Scaled().eval(), torch.randn(2, 3)).sites
+    assert (sigmoid.units, sigmoid.readers, sigmoid.refused) == (1, ("relu",), None)
+    assert (relu.units, relu.barriers) == (4, ())
+    assert [(c.through, c.unit_of_column.tolist()) for c in relu.consumers] == [(("mean",), [0, 1, 2, 3])]
+
+
 class OnePixel(nn.Module):
     """A squeeze-and-excite block whose map is one pixel large, so that gate and path have equal shapes."""
 

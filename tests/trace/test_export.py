@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from bestiary import Branching, FixedBatch, stock
-from netcaliper.errors import ExportRefused
+from netcaliper.errors import ExportRefused, InputError
 from netcaliper.trace.batches import as_batch
-from netcaliper.trace.export import device_of, export, source_line
+from netcaliper.trace.export import check_model, device_of, export, source_line
 
 
 def test_no_in_place_operation_is_left() -> None:
@@ -50,3 +50,17 @@ def test_source_lines_point_at_the_model() -> None:
 def test_device_of() -> None:
     assert device_of(nn.ReLU()) == torch.device("cpu")
     assert device_of(nn.Linear(1, 1, device="meta")) == torch.device("meta")
+
+
+@pytest.mark.parametrize(
+    ("buffer", "value", "fits"),
+    [("mask", -torch.inf, True), ("mask", torch.nan, False), ("running_var", torch.inf, False)],
+)
+def test_infinity_is_at_home_in_masks_and_bounds_only(buffer: str, value: float, fits: bool) -> None:
+    model = nn.Sequential(nn.Linear(2, 2)).eval()
+    model.register_buffer(buffer, torch.tensor([0.0, value]))
+    if fits:
+        check_model(model)
+    else:
+        with pytest.raises(InputError, match=f"`{buffer}` of `model` has 1 of 2 values"):
+            check_model(model)

@@ -1,4 +1,4 @@
-"""The sites of eight architectures, kept as text and checked by hand against the architectures.
+"""The sites of eleven architectures, kept as text and checked by hand against the architectures.
 
 One line a site: name, kind, operation, units, axis, consumers (name and number of columns that read units), other
 readers, barriers, coupled group, and why it was refused. Accept changes, after reading them, with
@@ -20,6 +20,7 @@ from bestiary import stock
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site
 from netcaliper.trace.trace import trace
+from netcaliper.zoo.models import build
 from timm_models import import_timm, import_transformers
 
 FOLDER = Path(__file__).parent.parent / "golden" / "sites"
@@ -47,6 +48,14 @@ def _transformers(model: str, config: str, **options: object) -> Callable[[], tu
     return make
 
 
+def _zoo(name: str, **options: object) -> Callable[[], tuple[nn.Module, object]]:
+    def make() -> tuple[nn.Module, object]:
+        model = build(name, {"width": 32, "depth": 2, "ffn": 48, **options})
+        return model, model.config.example_inputs()
+
+    return make
+
+
 MODELS: dict[str, Callable[[], tuple[nn.Module, object]]] = {
     "stock_resnet": stock,
     "densenet121": _timm("densenet121", 32),
@@ -56,6 +65,9 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, object]]] = {
     "swin_tiny_patch4_window7_224": _timm("swin_tiny_patch4_window7_224", 64, img_size=64, window_size=4),
     "gpt2_tiny": _transformers("GPT2LMHeadModel", "GPT2Config", **TINY, n_embd=32, n_layer=2, n_head=4, n_positions=32),
     "llama_tiny": _transformers("LlamaForCausalLM", "LlamaConfig", **SMALL, num_key_value_heads=2),
+    "zoo_vit": _zoo("vit"),
+    "zoo_decoder": _zoo("decoder", gated=True, activation="silu", tied=True),
+    "zoo_encoder_decoder": _zoo("encoder_decoder", decoder_depth=1),
 }
 
 

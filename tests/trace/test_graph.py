@@ -209,3 +209,37 @@ def test_unknown_sites_and_wrong_overrides_are_refused() -> None:
         graph.site("layer1.0.rlu")
     with pytest.raises(InputError, match="must have shape"):
         graph.run(images, overrides={"relu": torch.zeros(1)})
+
+
+class Namesakes(nn.Module):
+    """The first ReLU has the name of a module as a site and ``relu`` as a node, the second ``relu`` as a site."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(4, 6), nn.ReLU())
+        self.last = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.last(self.inner(x)))
+
+
+def test_a_node_is_told_from_a_site_of_the_same_name() -> None:
+    graph = trace(Namesakes().eval(), torch.randn(3, 4))
+    assert [(site.name, site.node) for site in graph.sites] == [("inner.1", "relu"), ("relu", "relu_1")]
+    seen: dict[str, int] = {}
+    keys = ("inner.1", "relu", "%relu", "%relu_1")
+    graph.run(torch.randn(3, 4), taps={key: lambda v, *_, key=key: seen.update({key: v.shape[1]}) for key in keys})
+    assert seen == {"inner.1": 6, "relu": 5, "%relu": 6, "%relu_1": 5}
+
+
+def test_a_batch_that_the_model_itself_does_not_take_is_the_fault_of_the_batch() -> None:
+    model, tokens = build("attention_ffn", 3)
+    graph = trace(model, tokens)
+    with pytest.raises(DataError, match=r"does not take a batch of the data \(examples 0 to 3\): IndexError"):
+        graph.run(tokens + 1000)
+
+    def broken(value: Tensor, *_: Tensor) -> None:
+        raise ValueError("of the tap")
+
+    with pytest.raises(ValueError, match="of the tap"):
+        graph.run(tokens, taps={graph.sites[0].name: broken})

@@ -18,6 +18,20 @@ def test_it_equals_the_exported_module(family: str) -> None:
     assert torch.equal(output, exported.program.module()(example))
 
 
+class Blocks(torch.nn.Module):
+    """A reshape that needs a copy or not, by the strides that a convolution's value has at this batch size."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(x.shape[0], 2, -1)
+
+
+def test_a_reshape_runs_on_values_of_any_strides() -> None:
+    exported = export(Blocks().eval(), as_batch(torch.randn(2, 4, 3, 3)))
+    other = torch.randn(2, 4, 3, 3).to(memory_format=torch.channels_last)
+    output, _ = Program(exported.program, {}).run([other])
+    assert torch.equal(output, other.reshape(2, 2, -1))
+
+
 def test_a_suffix_holds_every_dependent_step_and_what_they_need() -> None:
     model, example = build("residual", 0)
     program = Program(export(model, as_batch(example)).program, {})

@@ -120,8 +120,6 @@ def test_what_is_no_eager_module_in_eval_mode_is_refused() -> None:
     x = torch.randn(2, 4)
     with pytest.raises(TraceError, match="TorchScript"):
         trace(torch.jit.trace(model, x), x)  # type: ignore[arg-type]
-    with pytest.raises(TraceError, match="_orig_mod"):
-        trace(torch.compile(model), x)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"call `model\.eval\(\)`"):
         trace(copy.deepcopy(model).train(), x)
     with pytest.raises(InputError, match="meta device"):
@@ -152,3 +150,11 @@ def test_an_example_the_model_does_not_take_is_refused_in_its_words() -> None:
 def test_every_site_has_a_reader_or_a_reason(model: nn.Module, example: Tensor) -> None:
     for site in trace(model.eval(), example).sites:
         assert site.consumers or site.readers or site.refused
+
+
+def test_one_example_in_place_of_a_batch_is_said_to_be_one() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)).eval()
+    with pytest.raises(DataError, match="this is one example, not a batch: the model takes inputs of 4 axes"):
+        trace(model, torch.randn(3, 8, 8))
+    with pytest.raises(DataError, match="of the shape and dtype that the model was made for"):
+        trace(model, torch.randn(2, 5, 8, 8))

@@ -1,6 +1,7 @@
 """Weights are recognized however they are written."""
 
 from collections.abc import Callable
+from importlib import import_module
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netcaliper.trace.trace import trace
+from timm_models import import_transformers
 
 
 class Reader(nn.Module):
@@ -76,3 +78,44 @@ def test_one_dimensional_convolutions_and_embeddings() -> None:
         ("relu", 4, ["conv"]),
         ("gelu", 5, ["head"]),
     ]
+
+
+class Experts(nn.Module):
+    """Each token goes to the better of two experts; a residual sum before, a residual sum and a head after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix, self.route, self.head = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2), nn.Linear(4, 2)
+        self.up, self.down = nn.Parameter(torch.randn(2, 4, 6)), nn.Parameter(torch.randn(2, 6, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        x = x + self.mix(x)
+        flat = x.reshape(-1, 4)
+        chosen, order = self.route(flat).argmax(-1).sort()
+        ends = torch.stack([(chosen == 0).sum(), torch.ones_like(chosen).sum()]).to(torch.int32)
+        experts = torch.ops.transformers.grouped_mm_fallback
+        hidden = F.silu(experts(flat[order], self.up, offs=ends))
+        out = experts(hidden, self.down, offs=ends)[order.argsort()]
+        return self.head(x + out.reshape(x.shape))
+
+
+def test_experts_read_the_stream_and_their_own_units_are_refused_by_name() -> None:
+    import_transformers()
+    import_module("transformers.integrations.moe")
+    graph = trace(Experts().eval(), torch.randn(2, 5, 3))
+    before, after = graph.sites
+    assert (before.kind, after.kind) == ("stream", "stream")
+    assert before.refused is None
+    assert before.barriers == ()
+    assert [(c.name, c.op, c.weight) for c in before.consumers] == [
+        ("route", "linear", "route.weight"),
+        ("experts", "experts", "up"),
+        ("head", "linear", "head.weight"),
+    ]
+    assert [c.unit_of_column.tolist() for c in before.consumers] == [[0, 1, 2, 3]] * 3
+    assert [c.name for c in after.consumers] == ["head"]
+    ((name, reason),) = graph.skipped
+    assert name == "silu"
+    assert "experts, which sends tokens to experts with units of their own at one place" in reason
+    assert before.rows_of_units.tolist() == after.rows_of_units.tolist(), "experts write to the stream that they read"

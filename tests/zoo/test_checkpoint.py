@@ -12,11 +12,22 @@ from netcaliper.errors import CorruptReading, InputError, NewerSchema, OutputExi
 from netcaliper.zoo import checkpoint
 from netcaliper.zoo.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from netcaliper.zoo.cnn import CNN
+from netcaliper.zoo.decoder import Decoder
+from netcaliper.zoo.encoder_decoder import EncoderDecoder
 from netcaliper.zoo.mlp import MLP
+from netcaliper.zoo.vit import ViT
 
 
 @pytest.mark.parametrize(
-    "model", [MLP(5, [4, 3], 2, "gelu"), CNN(widths=[2, 3], width=1.5, depth=2)], ids=["mlp", "cnn"]
+    "model",
+    [
+        MLP(5, [4, 3], 2, "gelu"),
+        CNN(widths=[2, 3], width=1.5, depth=2),
+        ViT(8, 2, 2),
+        Decoder(8, 2, 2, vocabulary=9, length=7, gated=True, tied=True),
+        EncoderDecoder(8, 1, 2, 2, vocabulary=9, tied=True),
+    ],
+    ids=["mlp", "cnn", "vit", "decoder", "encoder_decoder"],
 )
 def test_round_trip(tmp_path, model):
     folder = save_checkpoint(model, tmp_path / "a" / "net", training={"epochs": 3, "loss": [1.0, 0.5]})
@@ -27,8 +38,9 @@ def test_round_trip(tmp_path, model):
     assert not back.model.training
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, back.model.state_dict()[name])
-    x = torch.randn(2, *model.config.example_shape)
-    assert torch.equal(model.eval()(x), back.model(x))
+    inputs = model.config.example_inputs()
+    args, kwargs = ((), inputs) if isinstance(inputs, dict) else ((inputs,), {})
+    assert torch.equal(model.eval()(*args, **kwargs), back.model(*args, **kwargs))
 
 
 def test_nothing_but_the_two_files_is_left(tmp_path):
@@ -104,7 +116,7 @@ def test_the_first_mismatch_is_named_with_both_shapes(tmp_path):
     [
         ({"schema_version": checkpoint.CHECKPOINT_VERSION + 1}, NewerSchema, "reads up to 1; update netcaliper"),
         ({"schema_version": None}, CorruptReading, "names no `schema_version`"),
-        ({"network": "vgg"}, CorruptReading, "there are: alexnet, cnn, mlp, resnet"),
+        ({"network": "vgg"}, CorruptReading, "there are: alexnet, cnn, decoder, encoder_decoder, mlp, resnet, vit"),
         ({"network": 3}, CorruptReading, "`network` must be a str, got 3"),
         ({"arguments": {"width": 2}}, CorruptReading, "did you mean `widths`"),
         ({"training": []}, CorruptReading, "`training` must be a dict"),
@@ -135,4 +147,14 @@ def test_damaged_files(tmp_path):
         load_checkpoint(folder)
     (folder / "config.json").unlink()
     with pytest.raises(CorruptReading, match=r"it has no config\.json"):
+        load_checkpoint(folder)
+
+
+def test_a_config_that_asks_for_a_giant_is_refused_without_building_it(tmp_path):
+    folder = save_checkpoint(MLP(64, [4, 4]), tmp_path / "c")
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    config["arguments"]["widths"] = [10**8, 10**8]
+    file.write_text(json.dumps(config))
+    with pytest.raises(CorruptReading, match=r"has shape \[4, 64\] in the file and \[100000000, 64\] in the model"):
         load_checkpoint(folder)

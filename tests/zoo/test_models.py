@@ -5,6 +5,7 @@ import inspect
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from netcaliper.errors import InputError, SpecError
 from netcaliper.zoo.models import ZOO, build, name_of
@@ -35,9 +36,21 @@ def test_random_state_is_left_as_it_was():
 
 @pytest.mark.parametrize("name", ZOO)
 def test_name_of_finds_the_way_back(name):
-    model = build(name, {"classes": 3} | ({"width": 0.25} if name == "alexnet" else {}))
+    model = build(name, {"width": 0.25} if name == "alexnet" else {})
     assert name_of(model) == name
     assert build(name, model.config.model_dump()).config == model.config
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_network_takes_the_inputs_of_its_configuration(name):
+    model = build(name, {"width": 0.25} if name == "alexnet" else {}).eval()
+    state = torch.get_rng_state()
+    inputs = model.config.example_inputs(3)
+    assert torch.equal(state, torch.get_rng_state())
+    output = model(**inputs) if isinstance(inputs, dict) else model(inputs)
+    assert len(output) == 3
+    again = model.config.example_inputs(3)
+    assert all(torch.equal(a, b) for a, b in zip(tree_leaves(inputs), tree_leaves(again), strict=True))
 
 
 def test_name_of_others_is_none():
@@ -52,7 +65,7 @@ def test_a_network_that_does_not_fit_into_memory_is_refused():
 def test_unknown_names_get_a_suggestion():
     with pytest.raises(SpecError, match="did you mean 'mlp'"):
         build("mpl", {})
-    with pytest.raises(SpecError, match="there are: alexnet, cnn, mlp, resnet"):
+    with pytest.raises(SpecError, match="there are: alexnet, cnn, decoder, encoder_decoder, mlp, resnet, vit"):
         build("vgg", {})
     with pytest.raises(InputError, match="did you mean `depth`"):
         build("cnn", {"dept": 2})

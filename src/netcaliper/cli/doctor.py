@@ -14,6 +14,7 @@ import netcaliper
 from netcaliper.cli.options import Json
 from netcaliper.cli.printing import say, say_json
 from netcaliper.report.text import printable
+from netcaliper.specs.extra import EXTRAS, trouble_with
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,8 +23,6 @@ PACKAGES = (
     "torch", "numpy", "scipy", "scikit-learn", "pandas", "pydantic", "safetensors", "altair", "vl-convert-python",
     "typer", "rich",
 )  # fmt: skip
-EXTRAS = {"timm": "timm", "transformers": "transformers"}
-"""Distribution -> extra that installs it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def environment() -> dict[str, Any]:
     return {
         "versions": {"netcaliper": netcaliper.__version__, "python": platform.python_version()}
         | {name: _version(name) for name in PACKAGES},
-        "extras": {name: _version(name) for name in EXTRAS},
+        "extras": {name: _extra(name) for name in EXTRAS},
         "platform": f"{platform.system()} {platform.machine()}",
         "devices": ["cpu", *(f"cuda:{i} ({name})" for i, name in enumerate(devices))],
         "cores": os.cpu_count(),
@@ -142,14 +141,22 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+def _extra(name: str) -> dict[str, Any]:
+    """Say what an extra is for, what is installed of it, and in words why it cannot be used."""
+    versions = {distribution: _version(distribution) for distribution in EXTRAS[name].distributions}
+    return {"use": EXTRAS[name].use, "versions": versions, "trouble": trouble_with(name)}
+
+
 def _show(facts: dict[str, Any], check: SelfCheck) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     for name, found in facts["versions"].items():
         table.add_row(name, found or Text("missing: pip install --upgrade netcaliper", style="red"))
-    for name, extra in EXTRAS.items():
-        found = facts["extras"][name]
-        missing = Text(f"not installed; pip install 'netcaliper[{extra}]' loads its models", style="yellow")
-        table.add_row(f"{name} (extra)", found or missing)
+    for name, extra in facts["extras"].items():
+        installed = ", ".join(f"{package} {found}" for package, found in extra["versions"].items() if found)
+        use = Text(f"for {extra['use']}")
+        if extra["trouble"] is not None:
+            use.append(f"; {extra['trouble']}", style="red" if installed else "yellow")
+        table.add_row(f"extra {name}", Text(f"{installed}; " if installed else "") + use)
     table.add_row("platform", facts["platform"])
     table.add_row("devices", printable(", ".join(facts["devices"])))
     table.add_row("threads", f"{facts['threads']} of {facts['cores']} cores")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from netcaliper.cli.condition import parse
-from netcaliper.cli.options import DATA_HELP, MODEL_HELP, Json, Part, Replace, Seed, Weights
+from netcaliper.cli.options import DATA_HELP, MODEL_HELP, Json, Part, Replace, Seed, TrustPickle, Weights
 from netcaliper.cli.printing import note, say, say_json
 from netcaliper.errors import InputError
 from netcaliper.reading.reading import Reading
@@ -28,6 +28,7 @@ def measure(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the reading and its page.")
     ] = None,
     weights: Weights = None,
+    trust_pickle: TrustPickle = False,
     only: Annotated[
         str | None, typer.Option(help="Take only these measures, separated by commas.", metavar="MEASURES")
     ] = None,
@@ -41,6 +42,13 @@ def measure(
     ablation: Annotated[
         Literal["zero", "mean"], typer.Option(help="What stands in for units that are taken away.")
     ] = "zero",
+    budget: Annotated[
+        float | None, typer.Option(help="Forward passes of the data that ablations may cost.", show_default="24")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What the run may take beside the model, e.g. 8GiB.", show_default="what is free"),
+    ] = None,
     twin: Annotated[
         bool, typer.Option("--twin/--no-twin", help="Read the same network untrained, too.", show_default=True)
     ] = True,
@@ -61,16 +69,18 @@ def measure(
     an interrupted elimination goes on where it was when the same command is given again.
     """
     condition = None if fail_if is None else parse(fail_if)
+    limit = None if memory is None else _bytes(memory)
     if out is not None:
         check_target(out, replace=replace)
 
     from netcaliper.cli.progress import reading_bar
+    from netcaliper.measure.network_run import ABLATION_PASSES
     from netcaliper.measure.static import measure as measured
-    from netcaliper.specs.data import load_data
+    from netcaliper.specs.data import data_name, load_data
     from netcaliper.specs.model import load_model
 
-    loaded = load_model(model, weights)
-    batches = load_data(data, split=split, batch_size=batch_size)
+    loaded = load_model(model, weights, trust_pickle=trust_pickle)
+    batches = load_data(data, split=split, batch_size=batch_size, model=loaded)
     state = None if out is None else out.with_name(out.name + STATE_SUFFIX)
     with reading_bar() as progress, _kept(state):
         reading = measured(
@@ -84,9 +94,11 @@ def measure(
             device=device,
             twin=partial(loaded.twin, seed) if twin and loaded.twin is not None else twin,
             ablation=ablation,
+            budget=ABLATION_PASSES if budget is None else budget,
+            memory=limit,
             state=state,
             name=loaded.name,
-            data_name=data if split == "all" else f"{data} ({split})",
+            data_name=data_name(data, batches, split),
             progress=progress,
         )
     page = None if out is None else write_reading(reading, out, replace=replace)
@@ -142,6 +154,16 @@ def write_reading(reading: Reading, folder: Path, *, replace: bool) -> Path:
 def reading_facts(reading: Reading) -> dict[str, Any]:
     """Return a reading without its arrays as plain data, as in ``reading.json``, with its cost."""
     return reading.model_dump(mode="python") | {"cost": reading.cost.model_dump(mode="python")}
+
+
+def _bytes(text: str) -> int:
+    """Read a number of bytes with its unit."""
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        raise InputError(f"`--memory` must be a number of bytes with its unit, e.g. 8GiB, got {text!r}.") from None
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -8,11 +8,30 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what is already there, if netcaliper wrote it.")]
 Seed = Annotated[int, typer.Option(help="Fixes every random choice.", min=0, max=2**31 - 1)]
 Weights = Annotated[
-    str | None, typer.Option(help="Safetensors file with the weights of a zoo: or factory model.", metavar="FILE")
+    str | None,
+    typer.Option(
+        help="Fill the model with these weights: .safetensors (or the index of its shards), or a state dict or "
+        "checkpoint in a .pt, .pth, .bin or .ckpt, of which only tensors and plain data are read.",
+        metavar="FILE",
+    ),
+]
+TrustPickle = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pickle",
+        help="Also read files that can run any code on this machine while they are read: pickles that hold more than "
+        "tensors, and .pt2 archives. Only for files whose source you trust.",
+    ),
 ]
 Part = Annotated[
     Literal["all", "train", "test"], typer.Option("--split", help="Which part of the data to read.", show_default=True)
 ]
 
-MODEL_HELP = "zoo:NAME(argument=value, ...), a checkpoint folder, or package.module:factory."
-DATA_HELP = "digits, npz:FILE, cifar10:FOLDER, teacher(inputs=10, examples=1000), or package.module:factory."
+MODEL_HELP = (
+    "zoo:NAME(argument=value, ...), a checkpoint folder, timm:NAME(argument=value, ...), hf:NAME_OR_PATH, FILE.pt2, or "
+    "package.module:factory."
+)
+DATA_HELP = (
+    "imagefolder:FOLDER, parquet:FILE, datasets:FOLDER, npz:FILE, cifar10:FOLDER, digits, teacher(inputs=10, "
+    "examples=1000), or package.module:factory; options stand in parentheses, e.g. imagefolder:FOLDER(size=224)."
+)

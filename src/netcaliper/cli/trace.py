@@ -9,14 +9,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from netcaliper.cli.options import DATA_HELP, MODEL_HELP, Json, Weights
+from netcaliper.cli.options import DATA_HELP, MODEL_HELP, Json, TrustPickle, Weights
 from netcaliper.cli.printing import say, say_json
 from netcaliper.errors import InputError
 from netcaliper.reading.numerals import count, percent, plural
 from netcaliper.report.text import printable
 
 if TYPE_CHECKING:
-    from netcaliper.specs.model import LoadedModel
+    from netcaliper.specs.loaded import LoadedModel
     from netcaliper.trace.graph import Graph
     from netcaliper.trace.site import Site
 
@@ -30,9 +30,11 @@ def trace(
     model: Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")],
     data: Annotated[str | None, typer.Option(help=f"Trace with its first batch: {DATA_HELP}", metavar="SPEC")] = None,
     example: Annotated[
-        str | None, typer.Option(help=f"Trace with {EXAMPLE_FORM}. A zoo model knows its own.", metavar="SHAPE")
+        str | None,
+        typer.Option(help=f"Trace with {EXAMPLE_FORM}. Only factories do not know their own.", metavar="SHAPE"),
     ] = None,
     weights: Weights = None,
+    trust_pickle: TrustPickle = False,
     as_json: Json = False,
 ) -> None:
     """Show the sites of a network: units, what reads them, coupled groups, and what was refused and why.
@@ -48,7 +50,7 @@ def trace(
     from netcaliper.specs.model import load_model
     from netcaliper.trace.trace import trace as traced
 
-    loaded = load_model(model, weights)
+    loaded = load_model(model, weights, trust_pickle=trust_pickle)
     graph = traced(loaded.model, _batch(loaded, data, example), name=loaded.name)
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     if as_json:
@@ -110,12 +112,14 @@ def _batch(loaded: "LoadedModel", data: str | None, example: str | None) -> Any:
     from netcaliper.trace.batches import first_batch
 
     if data is not None:
-        batches = load_data(data)
+        batches = load_data(data, model=loaded)
         first_batch(batches)
         return next(iter(batches))
     if example is not None:
         name, shape = parse_shape(example)
         dtype = getattr(torch, name)
+    elif loaded.example_batch is not None:
+        return loaded.example_batch()
     elif loaded.example_shape is not None:
         dtype, shape = torch.float32, (2, *loaded.example_shape)
     else:

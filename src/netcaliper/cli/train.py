@@ -111,11 +111,13 @@ def train(
     from netcaliper.fit.train import accuracy, fit
     from netcaliper.specs.data import data_options, load_data
     from netcaliper.specs.model import load_model
+    from netcaliper.specs.stream import Indexed, Stream
     from netcaliper.zoo.checkpoint import save_checkpoint
     from netcaliper.zoo.models import name_of
 
     learning_rate, batch_size = scaled_together(learning_rate, batch_size, scale)
-    network = load_model(model, seed=seed).model
+    loaded = load_model(model, seed=seed)
+    network = loaded.model
     if name_of(network) is None:
         raise SpecError(
             f"`model` = {model!r} is not a network of the zoo, and only those become checkpoint folders; train it in "
@@ -123,9 +125,16 @@ def train(
         )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     network.to(_device(device))
-    batches = load_data(data, split=split, batch_size=batch_size, examples=examples, random_labels=random_labels)
+    batches = load_data(
+        data, split=split, batch_size=batch_size, examples=examples, random_labels=random_labels, model=loaded
+    )
+    if isinstance(batches, Stream) and not isinstance(batches, Indexed):
+        raise SpecError(
+            f"`data` = {data!r} can be read only in the order of its rows, and a training must not follow that; write "
+            "what it holds into an npz file, or give a factory that shuffles."
+        )
     try:
-        tests = load_data(data, split="test") if split == "train" else None
+        tests = load_data(data, split="test", model=loaded) if split == "train" else None
     except DataError as error:
         raise DataError(
             f"{error} --examples limits the training part alone; --split all needs no test part."

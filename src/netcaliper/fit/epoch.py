@@ -17,7 +17,7 @@ from netcaliper.fit.precision import Precision, as_computed, autocast
 from netcaliper.fit.recipe import Recipe
 from netcaliper.fit.saving import Position, RandomState, Saving, State, load_state, save_state
 from netcaliper.fit.schedule import rate_factor, warmup_factor
-from netcaliper.trace.batches import Batch, batches
+from netcaliper.trace.batches import IGNORED, Batch, batches
 
 
 @runtime_checkable
@@ -141,7 +141,7 @@ class Run:
 
 def _update(
     model: nn.Module, batch: Batch, descent: torch.optim.Optimizer, epoch: int, recipe: Recipe
-) -> tuple[float, int]:
+) -> tuple[float, float]:
     if batch.size == 1 and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         raise DataError(
             f"the batch at example {batch.start} holds 1 example and BatchNorm needs at least 2 to train; "
@@ -158,7 +158,7 @@ def _update(
     descent.zero_grad(set_to_none=True)
     loss.backward()
     descent.step()
-    return value, int((logits.detach().argmax(1) == labels).sum())
+    return value, examples_right(logits, labels, batch)
 
 
 def _changed(batch: Batch, recipe: Recipe, prepare: Callable[[Tensor], Tensor]) -> Batch:
@@ -192,13 +192,21 @@ def _skip(stream: Iterator[Batch], count: int) -> None:
         )
 
 
+def examples_right(logits: Float[Tensor, "labels classes"], labels: Int[Tensor, " labels"], batch: Batch) -> float:
+    """Return how many examples of a batch are right; with labels for tokens, their share times the examples."""
+    return int((logits.detach().argmax(1) == labels).sum()) * batch.size / len(labels)
+
+
 def labelled_logits(
     model: nn.Module, batch: Batch, precision: Precision = "float32"
-) -> tuple[Float[Tensor, "batch classes"], Int[Tensor, " batch"]]:
+) -> tuple[Float[Tensor, "labels classes"], Int[Tensor, " labels"]]:
     """Return the logits of a batch, in float32 at least, and its labels, both on the device of the model.
 
+    There is one label an example, for logits ``[batch, classes]``, or one a token, for logits ``[batch, tokens,
+    classes]``: the label of a token stands where its logits stand, and the tokens with label -100 are left out.
+
     Raises:
-        DataError: there are no labels, or they are no classes of the model.
+        DataError: there are no labels, or they are no classes of the model, or they are not shifted.
         InputError: the model fails on the batch, or does not return logits.
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
@@ -206,10 +214,12 @@ def labelled_logits(
     if not isinstance(batch.labels, Tensor):
         raise DataError("`data` has no labels; yield `(inputs, labels)` batches.")
     labels = batch.labels.to(device)
-    if labels.shape != (batch.size,) or labels.is_floating_point() or labels.dtype is torch.bool:
+    per_token = labels.ndim == 2
+    whole = not labels.is_floating_point() and labels.dtype is not torch.bool
+    if not whole or labels.ndim not in (1, 2) or len(labels) != batch.size:
         raise DataError(
-            f"labels must be integers of shape [{batch.size}], one for each example, got {labels.dtype} of shape "
-            f"{list(labels.shape)} in the batch at example {batch.start}."
+            f"labels must be integers of shape [{batch.size}], one for each example, or [{batch.size}, tokens], got "
+            f"{labels.dtype} of shape {list(labels.shape)} in the batch at example {batch.start}."
         )
     labels = labels.long()
     try:
@@ -219,9 +229,12 @@ def labelled_logits(
         shapes = ", ".join(str(list(tensor.shape)) for tensor in batch.tensors())
         reason = (str(error).splitlines() or ["unknown"])[0]
         raise InputError(f"`model` fails on a batch of shape {shapes}: {reason}; do model and data fit?") from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
+    if not isinstance(logits, Tensor) or logits.ndim != 2 + per_token:
         found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(f"`model` must return logits of shape [batch, classes], got {found}; wrap it so that it does.")
+        wanted = "[batch, tokens, classes]" if per_token else "[batch, classes]"
+        raise InputError(f"`model` must return logits of shape {wanted}, got {found}; wrap it so that it does.")
+    if per_token:
+        logits, labels = _of_tokens(logits, labels, batch)
     logits = logits if logits.dtype is torch.float64 else logits.float()
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= logits.shape[1]:
@@ -231,3 +244,25 @@ def labelled_logits(
             "give the model more classes."
         )
     return logits, labels
+
+
+def _of_tokens(
+    logits: Float[Tensor, "batch tokens classes"], labels: Int[Tensor, "batch _"], batch: Batch
+) -> tuple[Float[Tensor, "labels classes"], Int[Tensor, " labels"]]:
+    """Return logits and label of every token that has one."""
+    if logits.shape[:2] != labels.shape:
+        raise DataError(
+            f"labels must have shape {list(logits.shape[:2])}, one for each token that the model returns logits for, "
+            f"got {list(labels.shape)} in the batch at example {batch.start}."
+        )
+    kept = labels != IGNORED
+    if not bool(kept.any()):
+        raise DataError(f"all labels are {IGNORED} in the batch at example {batch.start}; leave such batches out.")
+    inputs = batch.named.get("decoder_input_ids", batch.named.get("input_ids"))
+    if isinstance(inputs, Tensor) and inputs.shape == labels.shape and torch.equal(inputs[kept], labels[kept]):
+        raise DataError(
+            f"labels equal the input tokens in the batch at example {batch.start}, which leaves nothing to predict: a "
+            "label stands at the token whose logits predict it; shift them: labels[:, t] = input_ids[:, t + 1], "
+            f"{IGNORED} at the end."
+        )
+    return logits[kept], labels[kept]

@@ -73,7 +73,7 @@ class Position:
         epoch: the running epoch, from 1; one more than there were after the last.
         batch: batches of it that are done.
         loss_sum: sum of the loss over the examples of this epoch.
-        right: examples of this epoch that were classified right.
+        right: examples of this epoch that were classified right (a share of one where labels are for tokens).
         examples: examples of this epoch that are done.
         loss: mean loss of each finished epoch.
         accuracy: accuracy of each finished epoch.
@@ -83,13 +83,13 @@ class Position:
     epoch: int = 1
     batch: int = 0
     loss_sum: float = 0.0
-    right: int = 0
+    right: float = 0.0
     examples: int = 0
     loss: tuple[float, ...] = ()
     accuracy: tuple[float, ...] = ()
     watched: tuple[float, ...] = ()
 
-    def after_batch(self, size: int, loss: float, right: int) -> "Position":
+    def after_batch(self, size: int, loss: float, right: float) -> "Position":
         """Return the position one batch on; ``loss`` is its mean."""
         return replace(
             self,

@@ -9,7 +9,7 @@ from torch import nn
 
 from netcaliper.errors import InputError
 from netcaliper.fit.augment import Augmentation
-from netcaliper.fit.epoch import Run, Step, labelled_logits
+from netcaliper.fit.epoch import Run, Step, examples_right, labelled_logits
 from netcaliper.fit.optimizers import Decayed, Optimizer, make_optimizer
 from netcaliper.fit.precision import Precision, laid_out, settled
 from netcaliper.fit.recipe import Recipe
@@ -71,9 +71,9 @@ def fit(
     state of the caller is left as it was.
 
     Args:
-        model: maps inputs to logits ``[batch, classes]``.
-        data: re-iterable of ``(inputs, labels)`` batches; one with a method ``epoch`` is reshuffled in every epoch,
-            another one is read in its own order.
+        model: maps inputs to logits ``[batch, classes]``, or ``[batch, tokens, classes]``.
+        data: re-iterable of ``(inputs, labels)`` batches, labels ``[batch]`` or ``[batch, tokens]`` (-100: none);
+            data with a method ``epoch`` are reshuffled in every epoch, others are read in their own order.
         epochs: passes over the data.
         learning_rate: of the optimizer, before the schedule's factor.
         optimizer: one of ``netcaliper.fit.optimizers.OPTIMIZERS``.
@@ -159,16 +159,18 @@ def fit(
 def accuracy(model: nn.Module, data: Iterable[Any]) -> float:
     """Return the share of examples whose largest logit is at their label, in eval mode; the model's modes are kept.
 
+    With labels for tokens it is the share of tokens right in a batch, averaged with its examples as weight.
+
     Raises:
         DataError: the data are empty or have no usable labels.
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        right = examples = 0
+        right, examples = 0.0, 0
         for batch in batches(data):
             logits, labels = labelled_logits(model, batch)
-            right += int((logits.argmax(1) == labels).sum())
+            right += examples_right(logits, labels, batch)
             examples += batch.size
         return right / examples
     finally:

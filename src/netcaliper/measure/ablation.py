@@ -106,6 +106,7 @@ class Ablations:
         order: ``"random"`` or ``"correlated"``.
         statistics: by site, from ``unit_statistics``; needed for means and correlations.
         apart: ablate every site by itself too, not only all together.
+        permutations: orders in which units are taken away; the paper's number in paper mode.
 
     Raises:
         InputError: statistics are needed and not given.
@@ -127,6 +128,7 @@ class Ablations:
         order: Order = "random",
         statistics: Mapping[str, UnitStatistics] | None = None,
         apart: bool = True,
+        permutations: int = PERMUTATIONS,
     ) -> None:
         if (perturbation == "mean" or order == "correlated") and statistics is None:
             raise InputError(
@@ -139,7 +141,7 @@ class Ablations:
         self.order: Order = order
         self.untouched = Untouched(plan, examples)
         paper = plan.mode == "paper"
-        self.permutations, self.steps = (PAPER_PERMUTATIONS, PAPER_STEPS) if paper else (PERMUTATIONS, STEPS)
+        self.permutations, self.steps = (PAPER_PERMUTATIONS, PAPER_STEPS) if paper else (permutations, STEPS)
         scope = partial(Scope, permutations=self.permutations, steps=self.steps, repeats=perturbation == "noise")
         self.scopes = [scope(site.name, [site]) for site in sites if apart or len(sites) == 1]
         if len(sites) > 1:
@@ -194,7 +196,7 @@ class Ablations:
         """Run everything for a few examples: what comes after a site, and at last the whole network."""
         columns = self.plan.rank[batch.indices.numpy()]
         filled = self._filled(batch)
-        noise = Noise(batch.indices.numpy(), filled.size, self.plan.seed)
+        noise = Noise(self.graph, filled, batch.size, self.plan.seed)
         plain: Prediction | None = None
         fitting = max(1, OUTPUT_BYTES // (self.untouched.bytes * filled.size))
         alone = [scope for scope in self.scopes if scope.name != NETWORK]

@@ -6,9 +6,15 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from netcaliper.measure.ablation import NETWORK, Ablations
-from netcaliper.trace.graph import Graph
+from netcaliper.trace.graph import NODE, Graph
 
 FEWEST_EXAMPLES, MOST_EXAMPLES = 64, 1000
+FEWEST_SEQUENCES = 16
+"""Examples of a network that predicts something for every token: each of them is many predictions, but with fewer than
+14 not even a perfect agreement shows .8."""
+
+FEWEST_PERMUTATIONS = 3
+"""Orders of units where more would cost too much: as many as the paper has."""
 
 
 def operations(graph: Graph) -> dict[str, int]:
@@ -31,7 +37,7 @@ def operations(graph: Graph) -> dict[str, int]:
 
     with counter:
         made = [step.name for step in graph.program.steps if isinstance(step.node.meta.get("val"), Tensor)]
-        graph.run(graph.example, taps={name: count(name) for name in made})
+        graph.run(graph.example, taps={NODE + name: count(name) for name in made})
     return counts
 
 
@@ -56,16 +62,19 @@ def ablation_passes(ablations: Ablations) -> float:
     return passes
 
 
-def ablated_examples(select: int, examples: int, passes_an_example: float, budget: float) -> int:
+def ablated_examples(
+    select: int, examples: int, passes_an_example: float, budget: float, *, fewest: int = FEWEST_EXAMPLES
+) -> int:
     """Return how many select examples are ablated: ``m = budget * examples / passes_an_example``.
 
-    So many that the ablations cost ``budget`` forward passes of the data, but at least 64 and at most 1,000, and never
-    more than there are. With 64 examples an agreement of .8 is known to +-.1, with 1,000 to +-.025.
+    So many that the ablations cost ``budget`` forward passes of the data, but at least ``fewest`` and at most 1,000,
+    and never more than there are. With 64 examples an agreement of .8 is known to +-.1, with 1,000 to +-.025.
 
     Args:
         select: number of select examples.
         examples: number of examples in the data.
         passes_an_example: from ``ablation_passes``.
         budget: forward passes of all the data that may be spent.
+        fewest: examples that an agreement needs.
     """
-    return min(max(FEWEST_EXAMPLES, int(budget * examples / passes_an_example)), select, MOST_EXAMPLES)
+    return min(max(fewest, int(budget * examples / passes_an_example)), select, MOST_EXAMPLES)

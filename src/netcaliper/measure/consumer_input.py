@@ -4,16 +4,17 @@ Only the positions that are asked for are gathered; a full unfolding of a featur
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int, Shaped
+from jaxtyping import Bool, Float, Float64, Int, Shaped
 from torch import Tensor
 from torch.fx import Node
 
+from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.names import operation
 from netcaliper.trace.program import bound
@@ -36,7 +37,7 @@ class ConsumerInput:
         after: zeros put after each spatial axis.
         dilation: of the window.
         batch_axis: axis of the input that holds (or is a multiple of) the batch.
-        column_axis: axis of the input that a linear map contracts.
+        column_axis: axis of the input that is contracted.
         flipped: the weight of a linear map is stored as the transpose of W.
     """
 
@@ -119,7 +120,14 @@ class ConsumerInput:
             index.append(where.clamp(0, spatial[axis] - 1))
         first = torch.from_numpy(image.reshape(-1, *[1] * d)).to(value.device)
         patch = value.movedim(1, -1)[(first, *index)] * inside[..., None]  # [rows, *kernel, channels]
-        return patch.movedim(-1, 1).reshape(len(position), -1)
+        return patch.movedim(-1, 1).reshape(len(position), self.columns)
+
+    def valid(self, graph: Graph, batch: Batch, value: Tensor) -> Bool[Tensor, "examples rows"] | str | None:
+        """Return which rows of a batch's examples are no padding, ``None`` for all; or in words why it is not told."""
+        found = graph.padding.valid(batch, self.source, self.column_axis, self.batch_axis, value.shape)
+        if isinstance(found, Tensor) and (math.prod(self.kernel) > 1 or math.prod(self.stride) > 1 or self.pads):
+            return "its windows reach over tokens, some of which are padding; give examples without padding"
+        return found.to(value.device) if isinstance(found, Tensor) else found
 
     def _out(self, value: Tensor) -> tuple[int, ...]:
         """Return the spatial size of the output."""
@@ -144,9 +152,8 @@ class ConsumerInput:
         out = self.node.target(*args, **kwargs)  # type: ignore[operator]
         if not shift.any():
             return out
-        axis = 1 if self.kernel else self.column_axis
         shape = [1] * out.dim()
-        shape[axis] = -1
+        shape[self.column_axis] = -1
         return out + torch.from_numpy(shift).to(out).reshape(shape)
 
 
@@ -173,11 +180,14 @@ def consumer_input(graph: Graph, consumer: Consumer) -> ConsumerInput | str:
         left = op in ("aten.mm", "aten.matmul") and consumer.operand == 1
         flipped = op != "aten.linear" and not left
         axis = -2 if left else -1
+        rows = graph.batch_axis(source.name, axis)
+        if not graph.by_example(source.name, rows):
+            return "reads rows that are not in the order of the examples"
         return ConsumerInput(
             node,
             source.name,
             weight,
-            batch_axis=_batch_axis(graph, source, axis),
+            batch_axis=rows,
             column_axis=axis,
             flipped=flipped,
         )
@@ -203,8 +213,8 @@ def _convolution(graph: Graph, node: Node, source: Node, op: str, weight: Shaped
         return f"is a convolution in {groups} groups, which is not unfolded"
     if len(source.meta["val"].shape) != d + 2:
         return "is a convolution without a batch axis"
-    if _batch_axis(graph, source, 1) != 0:
-        return "is a convolution whose first axis is not the batch"
+    if graph.batch_axis(source.name, 1) != 0 or not graph.by_example(source.name, 0):
+        return "is a convolution whose first axis is not the batch, example by example"
     stride, dilation = _each(read["stride"], d), _each(read["dilation"], d)
     if read["padding"] == "same":
         total = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
@@ -212,7 +222,7 @@ def _convolution(graph: Graph, node: Node, source: Node, op: str, weight: Shaped
         after = tuple(size - size // 2 for size in total)
     else:
         before = after = _each(0 if read["padding"] == "valid" else read["padding"], d)
-    return ConsumerInput(node, source.name, weight, kernel, stride, before, after, dilation)
+    return ConsumerInput(node, source.name, weight, kernel, stride, before, after, dilation, column_axis=1)
 
 
 def _each(value: Any, d: int) -> tuple[int, ...]:
@@ -226,27 +236,6 @@ def _weight_node(node: Node, source: str) -> Node:
     places = {"aten.addmm": (1, 2), "aten.mm": (0, 1), "aten.matmul": (0, 1)}.get(operation(node), (0, 1))
     nodes = [node.args[place] for place in places]
     return next(n for n in nodes if isinstance(n, Node) and n.name != source)
-
-
-def _batch_axis(graph: Graph, node: Node, column_axis: int) -> int:
-    """Return the axis of a value whose size goes with the batch."""
-    shape = node.meta["val"].shape
-    column_axis %= len(shape)
-    if graph.dynamic_batch:
-        symbols = _symbols(graph)
-        for axis, size in enumerate(shape):
-            if isinstance(size, torch.SymInt) and {str(s) for s in size.node.expr.free_symbols} & symbols:
-                return axis
-    size = graph.traced_batch
-    return next((axis for axis, s in enumerate(shape) if axis != column_axis and s == size), 0)
-
-
-def _symbols(graph: Graph) -> frozenset[str]:
-    """Return the symbol of the batch size: that of the first axis of the first input."""
-    first: Mapping[str, Any] = {node.name: node for node in graph.program.steps[0].node.graph.nodes}
-    value = first[graph.program.user_inputs[0]].meta["val"]
-    size = value.shape[0]
-    return frozenset(str(s) for s in size.node.expr.free_symbols) if isinstance(size, torch.SymInt) else frozenset()
 
 
 def pads_between(graph: Graph, site: Site, source: ConsumerInput) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from netcaliper.measure.consumer_input import ConsumerInput
@@ -13,7 +13,8 @@ from netcaliper.measure.work_folder import WorkFolder
 from netcaliper.stats.block_elimination import Reader
 from netcaliper.stats.covariance import Covariance
 from netcaliper.stats.sampling import CALIBRATE
-from netcaliper.trace.graph import Graph, Tap
+from netcaliper.trace.batches import Batch
+from netcaliper.trace.graph import NODE, Graph, Tap
 
 Key = tuple[str, int]
 """Node of a consumer, and the operand that carries the units."""
@@ -28,19 +29,21 @@ class _Seen:
         mean: of the columns.
         moment: S as block elimination takes it.
         variance: by consumer, that of its output, summed over outputs.
+        unread: why padding cannot be told from data there, in words.
     """
 
     count: int
     mean: Float64[np.ndarray, " columns"]
     moment: Float64[np.ndarray, "columns columns"]
     variance: Mapping[Key, float]
+    unread: str | None = None
 
 
 class ConsumerMoments:
     """Moments of the inputs of consumers over the calibrate rows that the plan draws.
 
-    A layout whose rows will not outnumber its columns is not accumulated: its first tap tells how many there will be
-    (by the positions of an example of that batch), before anything is allocated.
+    A layout whose rows will not outnumber its columns is not accumulated: its first tap tells how many there will be,
+    before anything is allocated. Where examples differ in length, rows are held until they outnumber the columns.
 
     Args:
         graph: the network.
@@ -66,6 +69,8 @@ class ConsumerMoments:
         self._missing = {layout for layout, file in self._file.items() if folder is None or not folder.holds(file)}
         self._expected: dict[Hashable, int] = {}
         self._states: dict[Hashable, Covariance] = {}
+        self._held: dict[Hashable, list[Tensor]] = {}
+        self._unread: dict[Hashable, str] = {}
         self._seen: dict[Hashable, _Seen] = {}
 
     @property
@@ -73,58 +78,84 @@ class ConsumerMoments:
         """Whether a pass over the calibrate examples is needed."""
         return bool(self._missing)
 
-    def taps(self, index: Int[np.ndarray, " examples"]) -> dict[str, Tap]:
-        """Return what feeds the states, by node, for a batch of examples with these indices in the data."""
+    def taps(self, batch: Batch) -> dict[str, Tap]:
+        """Return what feeds the states, by node, for a batch."""
         by_node: dict[str, list[Hashable]] = {}
         for layout in self._readers:
             if layout in self._missing:
                 by_node.setdefault(self._source(layout).source, []).append(layout)
-        return {node: self._tap(layouts, index) for node, layouts in by_node.items()}
+        return {NODE + node: self._tap(layouts, batch) for node, layouts in by_node.items()}
 
     def _source(self, layout: Hashable) -> ConsumerInput:
         return self.inputs[self._readers[layout][0]]
 
-    def _tap(self, layouts: Sequence[Hashable], index: Int[np.ndarray, " examples"]) -> Callable[..., None]:
+    def _tap(self, layouts: Sequence[Hashable], batch: Batch) -> Callable[..., None]:
+        index = batch.indices.numpy()
+
         def tap(value: Tensor, *_: Tensor) -> None:
             for layout in layouts:
                 source = self._source(layout)
+                valid = source.valid(self.graph, batch, value)
+                if isinstance(valid, str):
+                    self._unread[layout] = valid
+                    continue
                 width = source.width(value, len(index))
                 if layout not in self._expected:
                     self._expect(layout, width)
-                if layout in self._states:
-                    example, position = self.plan.sample(index, CALIBRATE, source.columns, width)
-                    self._states[layout].update(source.rows(value.detach(), len(index), example, position))
+                if layout in self._states or layout in self._held:
+                    example, position = self.plan.sample(index, CALIBRATE, source.columns, width, valid)
+                    self._take(layout, source.rows(value.detach(), len(index), example, position))
 
         return tap
 
     def _expect(self, layout: Hashable, width: int) -> None:
-        """Count the rows to come, and allocate if they are enough."""
-        columns = self._source(layout).columns
-        self._expected[layout] = min(self.plan.row_cap(columns), self.plan.sizes["calibrate"] * width)
+        """Count the rows to come, and allocate if they are enough; where they cannot be counted yet, hold them."""
+        source = self._source(layout)
+        self._expected[layout] = 0
+        if self.graph.padding.varies(source.source, source.column_axis, source.batch_axis):
+            self._held[layout] = []
+            return
+        self._expected[layout] = self.plan.expected_rows(source.columns, width)
+        if self._expected[layout] > source.columns + 1:
+            self._states[layout] = Covariance(source.columns, self.graph.device)
+
+    def _take(self, layout: Hashable, rows: Float[Tensor, "rows columns"]) -> None:
+        """Take in rows; those that were held go first."""
+        if layout in self._states:
+            self._states[layout].update(rows)
+            return
+        held, columns = self._held[layout], self._source(layout).columns
+        held.append(rows)
+        self._expected[layout] += len(rows)
         if self._expected[layout] > columns + 1:
             self._states[layout] = Covariance(columns, self.graph.device)
+            for part in self._held.pop(layout):
+                self._states[layout].update(part)
 
     def finish(self) -> None:
         """Close the states when the pass is done, and write them if there is a folder."""
         for layout, file in self._file.items():
             if layout not in self._missing:
                 continue
-            state = self._states.pop(layout, None)
-            if state is None:
+            state, unread = self._states.pop(layout, None), self._unread.get(layout)
+            if state is None or unread is not None:
                 count, arrays = self._expected.get(layout, 0), {}
             else:
                 moments = state.finish()
                 count, arrays = moments.count, {"mean": moments.mean, "covariance": moments.covariance}
             if self.folder is not None:
-                self.folder.put(file, arrays, {"rows": count})
-            self._close(layout, count, arrays)
+                self.folder.put(file, arrays, {"rows": count, "unread": unread})
+            self._close(layout, count, arrays, unread)
         self._missing.clear()
+        self._held.clear()
 
-    def _close(self, layout: Hashable, count: int, arrays: Mapping[str, np.ndarray]) -> _Seen:
+    def _close(
+        self, layout: Hashable, count: int, arrays: Mapping[str, np.ndarray], unread: str | None = None
+    ) -> _Seen:
         """Bring moments into the form in which elimination takes them; their covariance is used up."""
         if not arrays:
             nothing = np.zeros(0)
-            self._seen[layout] = _Seen(count, nothing, nothing.reshape(0, 0), {})
+            self._seen[layout] = _Seen(count, nothing, nothing.reshape(0, 0), {}, unread)
             return self._seen[layout]
         mean, moment, keys = arrays["mean"], arrays["covariance"], self._readers[layout]
         moment *= (count - 1) / max(count, 1)
@@ -145,8 +176,12 @@ class ConsumerMoments:
         if layout not in self._seen:
             assert self.folder is not None
             arrays, record = self.folder.get(self._file[layout])
-            return self._close(layout, record["rows"], arrays)
+            return self._close(layout, record["rows"], arrays, record["unread"])
         return self._seen[layout]
+
+    def unread(self, key: Key) -> str | None:
+        """Return why the rows of a consumer were not read, in words, if they were not."""
+        return self._of(key).unread
 
     def rows(self, key: Key) -> int:
         """Return the number of rows of a consumer; those expected, if they are too few to be accumulated."""

@@ -26,7 +26,7 @@ def chosen_examples(
         chosen: for every example of the data whether it is wanted.
         seen: called with the number of examples gone through, wanted or not.
     """
-    source = batches(data, inputs_required=graph.inputs_required)
+    source = batches(data, form=graph.form)
     first = next(source)
 
     def wanted() -> Iterator[Batch]:

@@ -10,10 +10,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from netcaliper.errors import DataError
-from netcaliper.trace.batches import Batch
-
-IGNORED = -100
-"""The label that torch's cross-entropy leaves out."""
+from netcaliper.trace.batches import IGNORED, Batch
 
 
 def class_labels(batch: Batch) -> Int[Tensor, " examples"] | None:

@@ -32,7 +32,7 @@ from netcaliper.measure.replacement import Agreement, Refitted, compare
 from netcaliper.measure.work_folder import WorkFolder
 from netcaliper.stats.block_elimination import TAU, Reader, eliminate_blocks, refit
 from netcaliper.stats.sampling import CALIBRATE, VERIFY
-from netcaliper.trace.batches import count_examples
+from netcaliper.trace.batches import Batch, count_examples
 from netcaliper.trace.graph import Graph, Tap
 from netcaliper.trace.site import Site
 
@@ -121,9 +121,9 @@ class NeededStates:
         """Whether a pass over the calibrate examples is needed; not if all moments are on disk already."""
         return self.moments.missing
 
-    def taps(self, index: Int[np.ndarray, " examples"]) -> dict[str, Tap]:
-        """Return what feeds the states, by node, for a batch of examples with these indices in the data."""
-        return self.moments.taps(index)
+    def taps(self, batch: Batch) -> dict[str, Tap]:
+        """Return what feeds the states, by node, for a batch."""
+        return self.moments.taps(batch)
 
     def judge(self, site: Site, stage: Int[np.ndarray, " units"] | None = None) -> Needed:
         """Eliminate at one site, unless the answer is on disk.
@@ -135,6 +135,10 @@ class NeededStates:
         nothing = Needed(site.name, site.units, self.tau)
         if site.name in self.reasons:
             return replace(nothing, reason=self.reasons[site.name])
+        unread = [(c.name, self.moments.unread(key)) for key, c in zip(_keys(site), site.consumers, strict=True)]
+        for name, reason in unread:
+            if reason is not None:
+                return replace(nothing, reason=f"consumer {name}: {reason}")
         counts = [self.moments.rows(key) for key in _keys(site)]
         for key, consumer, count in zip(_keys(site), site.consumers, counts, strict=True):
             columns = self.inputs[key].columns
@@ -246,7 +250,7 @@ def needed(
     if not 0 <= tau < 1:
         raise InputError(f"`tau` must lie in [0, 1), got {tau}; the default is {TAU}.")
     chosen = graph.sites if sites is None else tuple(graph.site(name) for name in sites)
-    plan = Plan(count_examples(data, inputs_required=graph.inputs_required), seed)
+    plan = Plan(count_examples(data, form=graph.form), seed)
     plan.check()
     if verify and not plan.sizes["verify"]:
         raise DataError(f"`data` must give a verify example to verify on, got none of {plan.examples}; give more.")
@@ -254,7 +258,7 @@ def needed(
     states = NeededStates(graph, chosen, plan, tau=tau, max_columns=max_columns, folder=folder)
     if states.missing:
         for batch in chosen_examples(graph, data, plan.split == CALIBRATE):
-            graph.run(batch, taps=states.taps(batch.indices.numpy()))
+            graph.run(batch, taps=states.taps(batch))
     answers = tuple(states.judge(site) for site in chosen)
     return answers, agreement(states, data, answers) if verify else None
 

@@ -37,10 +37,10 @@ def open_state(
         InputError: the folder belongs to other weights, data or settings; it is never mixed.
     """
     first = DataFingerprint()
-    first.update(first_batch(data, inputs_required=graph.inputs_required))
+    first.update(first_batch(data, form=graph.form))
     about = {
         "measure": "needed",
-        "version": 1,
+        "version": 2,
         "weights": model_fingerprint(graph.program.tensors),
         "examples": plan.examples,
         "first batch": first.finish(),

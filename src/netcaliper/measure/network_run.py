@@ -9,7 +9,13 @@ import numpy as np
 import torch
 
 from netcaliper.measure.ablation import Ablations, ablated
-from netcaliper.measure.ablation_cost import FEWEST_EXAMPLES, ablated_examples, ablation_passes
+from netcaliper.measure.ablation_cost import (
+    FEWEST_EXAMPLES,
+    FEWEST_PERMUTATIONS,
+    FEWEST_SEQUENCES,
+    ablated_examples,
+    ablation_passes,
+)
 from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.needed_answer import Needed
@@ -24,6 +30,7 @@ from netcaliper.measure.replacement import Agreement, compare
 from netcaliper.measure.site_record import idle_first, needed_findings, site_answer
 from netcaliper.measure.work_folder import WorkFolder
 from netcaliper.reading.schema import NeededAt, NetworkReading, SiteReading
+from netcaliper.stats.ablation_curve import PERMUTATIONS
 from netcaliper.stats.sampling import VERIFY
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site
@@ -95,6 +102,8 @@ class NetworkRun:
         macs: multiply-accumulates of one example.
         verify: run the verify examples.
         ablation: what stands in for units that are taken away.
+        sequences: the network predicts something for every token of an example.
+        budget: forward passes of the data that ablations may cost.
         folder: keeps what elimination needs and finds, so that an interrupted run goes on.
     """
 
@@ -110,11 +119,16 @@ class NetworkRun:
         macs: int,
         verify: bool = True,
         ablation: Literal["zero", "mean"] = "zero",
+        sequences: bool = False,
+        budget: float = ABLATION_PASSES,
         folder: WorkFolder | None = None,
     ) -> None:
         self.graph, self.sites, self.plan, self.measures, self.names = graph, tuple(sites), plan, measures, names
         self.parameters, self.macs, self.verify = parameters, macs, verify
         self.ablation: Literal["zero", "mean"] = ablation
+        self.budget = budget
+        self._fewest = FEWEST_SEQUENCES if sequences else FEWEST_EXAMPLES
+        self._without_mean: frozenset[str] = frozenset()
         self.needed: NeededStates | None = None
         if "needed" in names:
             reach = REACH if "needed_at_97" in names else None
@@ -130,29 +144,44 @@ class NetworkRun:
         if self.plan.mode == "paper":
             paper = {site.name for site in trunk_sites(self.graph)}
             return tuple(site for site in self.sites if site.name in paper)
-        return tuple(site for site in self.sites if not_ablated(site) is None)
+        return tuple(site for site in self.sites if not_ablated(self.graph, site) is None)
 
     @cached_property
     def apart(self) -> bool:
         """Whether each site is ablated by itself too, and not only all of them at once."""
-        fewest = FEWEST_EXAMPLES * self._ablation_passes(apart=True)
-        return fewest <= ABLATION_PASSES * self.plan.examples or fewest * self.macs <= ALWAYS_MACS
+        return self._affordable(self._ablation_passes(apart=True))
+
+    @cached_property
+    def permutations(self) -> int:
+        """Number of orders in which units are taken away."""
+        affordable = self._affordable(self._ablation_passes(apart=self.apart))
+        return PERMUTATIONS if affordable else FEWEST_PERMUTATIONS
+
+    def _affordable(self, passes_an_example: float) -> bool:
+        """Tell whether the fewest examples that an agreement needs keep to the budget, or cost little anyway."""
+        fewest = min(self._fewest, self.plan.sizes["select"]) * passes_an_example
+        return fewest <= self.budget * self.plan.examples or fewest * self.macs <= ALWAYS_MACS
 
     @cached_property
     def ablated_examples(self) -> int:
         """Number of select examples on which units are taken away."""
         return ablated_examples(
-            self.plan.sizes["select"], self.plan.examples, self._passes_an_example, budget=ABLATION_PASSES
+            self.plan.sizes["select"],
+            self.plan.examples,
+            self._passes_an_example,
+            budget=self.budget,
+            fewest=self._fewest,
         )
 
     @cached_property
     def _passes_an_example(self) -> float:
-        return self._ablation_passes(apart=self.apart)
+        return self._ablation_passes(apart=self.apart, permutations=self.permutations)
 
-    def _ablation_passes(self, *, apart: bool) -> float:
+    def _ablation_passes(self, *, apart: bool, permutations: int = PERMUTATIONS) -> float:
         if not self.ablated_sites:
             return 1.0
-        return ablation_passes(Ablations(self.graph, self.ablated_sites, self.plan, 1, apart=apart))
+        ablations = Ablations(self.graph, self.ablated_sites, self.plan, 1, apart=apart, permutations=permutations)
+        return ablation_passes(ablations)
 
     def passes(self, ablated: int | None = None) -> float:
         """Return the forward passes of all the data that the run takes.
@@ -227,6 +256,9 @@ class NetworkRun:
     def _findings(self, site: Site, one: OnePass, tell: Tell) -> dict[str, Findings]:
         """Finish the states of one site; they are let go."""
         tell(f"judging {site.name}", self.plan.examples, self.plan.examples)
+        if site.name in one.unread:
+            reasons = [f"not measured: {one.unread[site.name]}"] + [None] * len(self.measures)
+            return {m.name: Findings(reason=reason) for m, reason in zip(self.measures, reasons, strict=False)}
         states = one.states[site.name]
         return {m.name: m.finish(site, states.pop(m.name), self.plan) for m in self.measures}
 
@@ -242,15 +274,20 @@ class NetworkRun:
         """Plan what is taken away; for means the calibrate examples are run."""
         if "prunable" not in self.names:
             return None
-        sites, mean = self.ablated_sites, self.ablation == "mean"
+        sites, statistics = self.ablated_sites, None
+        if self.ablation == "mean":
+            statistics = unit_statistics(self.graph, data, self.plan, sites) if sites else {}
+            self._without_mean = frozenset(site.name for site in sites if site.name not in statistics)
+            sites = tuple(site for site in sites if site.name in statistics)
         return Ablations(
             self.graph,
             sites,
             self.plan,
             self.ablated_examples,
             perturbation=self.ablation,
-            statistics=unit_statistics(self.graph, data, self.plan, sites) if mean and sites else None,
+            statistics=statistics,
             apart=self.apart,
+            permutations=self.permutations,
         )
 
     def _ablated(
@@ -275,9 +312,11 @@ class NetworkRun:
 
     def _not_ablated(self, site: Site) -> str | None:
         """Say why a site is not ablated by itself, if it is not."""
+        if site.name in self._without_mean:
+            return "prunable: there is no mean, since padding cannot be told from data here"
         if site in self.ablated_sites:
-            return None if self.apart else f"prunable: by itself it would cost more than {ABLATION_PASSES:g} passes"
-        reason = not_ablated(site)
+            return None if self.apart else f"prunable: by itself it would cost more than {self.budget:g} passes"
+        reason = not_ablated(self.graph, site)
         return f"prunable: {reason}" if reason else "prunable: not among the paper's sites"
 
     def _verified(self, data: Iterable[Any], answers: Sequence[Needed], tell: Tell) -> "_Verified":

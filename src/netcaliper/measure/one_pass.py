@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
 from netcaliper.errors import DataError
@@ -35,7 +34,8 @@ class OnePass:
 
     Attributes:
         states: by site, by measure.
-        positions: by site the positions of an example (the most seen).
+        positions: by site the positions of an example (the most seen, without padding).
+        unread: by site why padding cannot be told there; such a site is not read.
         fingerprint: of the data.
     """
 
@@ -51,6 +51,7 @@ class OnePass:
         self.graph, self.sites, self.needed, self.plan, self.look = graph, sites, needed, plan, look
         self.fingerprint = DataFingerprint()
         self.positions = {site.name: 0 for site in sites}
+        self.unread: dict[str, str] = {}
         self.states = {site.name: {m.name: m.state(site, plan, graph.device) for m in measures} for site in sites}
         self._fold = torch.from_numpy(plan.fold).to(graph.device)
 
@@ -62,11 +63,10 @@ class OnePass:
         """
         size = size if self.graph.dynamic_batch else self.graph.traced_batch
         for batch in regrouped(self._wanted(data, tell), size):
-            index = batch.indices.numpy()
             labels = class_labels(batch)
-            taps = {site.name: self._tap(site, index, labels) for site in self.sites}
+            taps = {site.name: self._tap(site, batch, labels) for site in self.sites}
             if self.needed is not None:
-                taps |= self.needed.taps(index)
+                taps |= self.needed.taps(batch)
             output = self.graph.run(batch, taps=taps).output
             check_labels(batch, output)
             if self.look is not None:
@@ -75,7 +75,7 @@ class OnePass:
     def _wanted(self, data: Iterable[Any], tell: Tell) -> Iterator[Batch]:
         """Give the calibrate and select examples of every batch."""
         seen = 0
-        for batch in batches(data, inputs_required=self.graph.inputs_required):
+        for batch in batches(data, form=self.graph.form):
             self.fingerprint.update(batch)
             seen += batch.size
             if seen > self.plan.examples:
@@ -90,15 +90,21 @@ class OnePass:
                 "or a DataLoader over a fixed data set."
             )
 
-    def _tap(self, site: Site, index: Int[np.ndarray, " examples"], labels: Tensor | None) -> Tap:
+    def _tap(self, site: Site, batch: Batch, labels: Tensor | None) -> Tap:
         """Return the function that feeds the states of a site."""
-        fold = self._fold[torch.from_numpy(index).to(self._fold.device)]
+        index = batch.indices.numpy()
+        fold = self._fold[batch.indices.to(self._fold.device)]
 
         def tap(value: Tensor, *inputs: Tensor) -> None:
+            valid = self.graph.valid(site, batch, value)
+            if isinstance(valid, str):
+                self.unread[site.name] = valid
+                return
             read = inputs if site.activation is not None else ()
             rows, *before = (site.rows(tensor.detach(), len(index)) for tensor in (value, *read))
-            self.positions[site.name] = max(self.positions[site.name], rows.shape[1])
-            sight = Sight(rows, tuple(before), index, fold, labels)
+            positions = rows.shape[1] if valid is None else int(valid.sum(1).max())
+            self.positions[site.name] = max(self.positions[site.name], positions)
+            sight = Sight(rows, tuple(before), index, fold, labels, valid)
             for state in self.states[site.name].values():
                 state.update(sight)
 

@@ -36,7 +36,8 @@ class Prediction:
             ``regression``.
         scores: ``[examples, classes]``, ``[examples, tokens, vocabulary]``, or the values ``[examples, values]`` of a
             regression.
-        valid: for tokens the positions that count, by the batch's ``attention_mask``; ``None`` for all.
+        valid: for tokens the positions that count, by the batch's ``attention_mask`` or, of a decoder behind an
+            encoder, ``decoder_attention_mask``; ``None`` for all.
     """
 
     task: Task
@@ -154,8 +155,8 @@ def _scores(output: Any) -> Tensor | None:
 
 
 def _valid(batch: Batch, scores: Tensor) -> Tensor | None:
-    mask = batch.kwargs.get("attention_mask")
-    if not isinstance(mask, Tensor) or mask.shape != scores.shape[:2]:
+    mask = batch.output_mask()
+    if mask is None or mask.shape != scores.shape[:2]:
         return None
     return mask.to(scores.device) != 0
 

@@ -14,10 +14,12 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from netcaliper.errors import DataError
 from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.protocol import Plan
 from netcaliper.stats.covariance import Covariance
 from netcaliper.stats.sampling import CALIBRATE
+from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import Graph, Override
 from netcaliper.trace.site import Site
 
@@ -30,7 +32,7 @@ class UnitStatistics:
     """What an ablation may have to know of the units of a site, from calibrate examples.
 
     Attributes:
-        mean: over all positions of all calibrate examples.
+        mean: over all positions of all calibrate examples that are no padding.
         correlation: absolute Pearson correlation over the sampled calibrate rows, 0 for units that do not vary.
     """
 
@@ -39,7 +41,7 @@ class UnitStatistics:
 
 
 def unit_statistics(graph: Graph, data: Iterable[Any], plan: Plan, sites: Sequence[Site]) -> dict[str, UnitStatistics]:
-    """Read the calibrate examples once.
+    """Read the calibrate examples once; sites where padding cannot be told from data are left out.
 
     Args:
         graph: the network.
@@ -49,24 +51,31 @@ def unit_statistics(graph: Graph, data: Iterable[Any], plan: Plan, sites: Sequen
     """
     total = {site.name: torch.zeros(site.units, dtype=torch.float64, device=graph.device) for site in sites}
     rows = dict.fromkeys(total, 0)
+    unread: set[str] = set()
     covariance = {site.name: Covariance(site.units, graph.device) for site in sites}
 
-    def tap(site: Site, index: Int[np.ndarray, " examples"]) -> Callable[..., None]:
+    def tap(site: Site, batch: Batch) -> Callable[..., None]:
         def feed(value: Tensor, *_: Tensor) -> None:
-            laid = site.rows(value.detach(), len(index))
-            total[site.name] += laid.sum((0, 1), dtype=torch.float64)
-            rows[site.name] += laid.shape[0] * laid.shape[1]
-            chosen = plan.sample(index, CALIBRATE, site.units, laid.shape[1])
+            valid = graph.valid(site, batch, value)
+            if isinstance(valid, str):
+                unread.add(site.name)
+                return
+            laid = site.rows(value.detach(), batch.size)
+            counted = laid if valid is None else laid.masked_fill(~valid[..., None], 0.0)
+            total[site.name] += counted.sum((0, 1), dtype=torch.float64)
+            rows[site.name] += laid.shape[0] * laid.shape[1] if valid is None else int(valid.sum())
+            chosen = plan.sample(batch.indices.numpy(), CALIBRATE, site.units, laid.shape[1], valid)
             example, position = (torch.from_numpy(part).to(laid.device) for part in chosen)
             covariance[site.name].update(laid[example, position])
 
         return feed
 
     for batch in chosen_examples(graph, data, plan.split == CALIBRATE):
-        index = batch.indices.numpy()
-        graph.run(batch, taps={site.name: tap(site, index) for site in sites})
+        graph.run(batch, taps={site.name: tap(site, batch) for site in sites})
     found = {}
     for site in sites:
+        if site.name in unread:
+            continue
         moments = covariance[site.name].finish()
         correlation = np.zeros((site.units, site.units))
         correlation[np.ix_(moments.live, moments.live)] = np.abs(moments.correlation)
@@ -121,16 +130,17 @@ class Noise:
     """Gaussian noise for the examples of one batch: the same draw at every level, scaled.
 
     ``level * s * z`` is added with s the standard deviation of an example's own activations at the site (over all its
-    positions and units) and z standard normal.
+    positions and units) and z standard normal. Padding gets none, and is not counted.
 
     Args:
-        index: indices of the examples in the data.
-        examples: number of examples in the value, which goes through the indices again and again.
+        graph: the network.
+        batch: that is run.
+        distinct: number of different examples; the batch goes through them again and again.
         seed: of the run.
     """
 
-    def __init__(self, index: Int[np.ndarray, " n"], examples: int, seed: int) -> None:
-        self.index, self.examples, self.seed = index, examples, seed
+    def __init__(self, graph: Graph, batch: Batch, distinct: int, seed: int) -> None:
+        self.graph, self.batch, self.distinct, self.seed = graph, batch, distinct, seed
         self._drawn: dict[str, tuple[int, Tensor]] = {}
 
     def added(self, site: Site, repeat: int, level: float) -> Override:
@@ -144,10 +154,19 @@ class Noise:
     def _noise(self, site: Site, repeat: int, value: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return ``s z`` in the layout of the value; the last draw of every site is held, for the other levels."""
         if site.name not in self._drawn or self._drawn[site.name][0] != repeat:
-            rows = site.rows(value, self.examples)
-            sd = rows.double().std((1, 2), correction=0).to(rows.dtype)
-            drawn = np.stack([self._draw(site, repeat, int(i), rows.shape[1]) for i in self.index])
-            z = torch.from_numpy(drawn).to(rows.device, rows.dtype)[torch.arange(self.examples) % len(self.index)]
+            rows = site.rows(value, self.batch.size)
+            valid = self.graph.valid(site, self.batch, value)
+            if isinstance(valid, str):
+                raise DataError(f"noise cannot be added at site `{site.name}`: {valid}, or name other sites.")
+            if valid is None:
+                valid = torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
+            sd = torch.stack([own[mine].double().std(correction=0) for own, mine in zip(rows, valid, strict=True)])
+            index = self.batch.indices[: self.distinct].tolist()
+            z = torch.zeros(self.distinct, *rows.shape[1:], dtype=rows.dtype, device=rows.device)
+            for place, example in enumerate(index):
+                drawn = self._draw(site, repeat, example, int(valid[place].sum()))
+                z[place, valid[place]] = torch.from_numpy(drawn).to(z)
+            z, sd = z[torch.arange(self.batch.size) % self.distinct], sd.to(rows.dtype)
             moved = value.movedim((site.batch_axis, site.axis), (0, -1)).shape
             noise = (sd[:, None, None] * z).reshape(moved).movedim((0, -1), (site.batch_axis, site.axis))
             self._drawn[site.name] = repeat, noise

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int8
+from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
 from netcaliper.errors import DataError
@@ -86,8 +86,17 @@ class Plan:
         cap = max(ROWS_PER_UNIT * units, MINIMUM_ROWS)
         return max(cap, PAPER_ROWS) if self.mode == "paper" else cap
 
+    def expected_rows(self, columns: int, width: int) -> int:
+        """Return how many calibrate rows a covariance will read where an example has ``width`` positions."""
+        return min(self.row_cap(columns), self.sizes["calibrate"] * width)
+
     def sample(
-        self, index: Int[np.ndarray, " examples"], part: int, units: int, width: int
+        self,
+        index: Int[np.ndarray, " examples"],
+        part: int,
+        units: int,
+        width: int,
+        valid: Bool[Tensor, "examples positions"] | None = None,
     ) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
         """Choose the rows of one split that covariance measures read; every split is sampled at the calibrate rate.
 
@@ -96,6 +105,8 @@ class Plan:
             part: ``CALIBRATE`` or ``SELECT``.
             units: units of the site.
             width: positions of an example.
+            valid: those that may be chosen; ``None`` for all. The k-th valid position is chosen or not whatever lies
+                around it, so that longer padding changes nothing.
 
         Returns:
             For every row the example within the batch and the position.
@@ -103,10 +114,14 @@ class Plan:
         inside = np.flatnonzero(self.split[index] == part)
         total, calibrate = self.sizes[SPLITS[part]], self.sizes["calibrate"]
         rows = self.row_cap(units) * total // max(calibrate, 1)
+        counts, places = width, None
+        if valid is not None:
+            chosen = valid.cpu().numpy()[inside]
+            counts, places = chosen.sum(1), np.argsort(~chosen, axis=1, kind="stable")
         example, position = positions(
-            index[inside], self.rank[index[inside]], total=max(total, 1), rows=rows, width=width, seed=self.seed
+            index[inside], self.rank[index[inside]], total=max(total, 1), rows=rows, width=counts, seed=self.seed
         )
-        return inside[example], position
+        return inside[example], position if places is None else places[example, position]
 
 
 @dataclass(frozen=True)
@@ -119,6 +134,7 @@ class Sight:
         index: index of every example in the data (on the host).
         fold: fold of every example (on the device).
         labels: class of every example, ``None`` if the data have no such labels.
+        valid: positions that are no padding, at least one of every example; ``None`` for all.
     """
 
     value: Float[Tensor, "examples positions units"]
@@ -126,6 +142,7 @@ class Sight:
     index: Int[np.ndarray, " examples"]
     fold: Int[Tensor, " examples"]
     labels: Int[Tensor, " examples"] | None = None
+    valid: Bool[Tensor, "examples positions"] | None = None
 
 
 @dataclass(frozen=True)

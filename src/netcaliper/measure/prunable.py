@@ -60,18 +60,21 @@ class Prunable:
     network: Pruned
 
 
-def not_ablated(site: Site) -> str | None:
-    """Say why the units of a site are not ablated by default, if they are not."""
+def not_ablated(graph: Graph, site: Site) -> str | None:
+    """Say why the units of a site are not ablated by default, if they are not.
+
+    A gate couples the layers that make its two operands, but its own units can go alone.
+    """
     if site.kind == "stream":
         return "not ablated: a residual sum carries the units of every block before it; its writers and readers are"
-    if site.group is not None:
+    if any(site.name in group.sites and len(group.sites) > 1 for group in graph.groups):
         return f"not ablated: its units are coupled with those of other sites ({site.group}) and can only go with them"
     return None
 
 
 def inner_sites(graph: Graph) -> tuple[Site, ...]:
-    """Return the sites that are ablated by default: activations and gates whose units are in no coupled group."""
-    return tuple(site for site in graph.sites if not_ablated(site) is None)
+    """Return the sites that are ablated by default: activations and gates that share their units with no other site."""
+    return tuple(site for site in graph.sites if not_ablated(graph, site) is None)
 
 
 def answer(ablations: Ablations) -> Prunable:
@@ -182,8 +185,9 @@ def prunable(
         ablation: ``"zero"``, ``"mean"`` (over calibrate examples), or ``"noise"`` (Gaussian, of standard deviation
             level times that of the example's own activations at the site).
         order: ``"random"``, or ``"correlated"``: a random unit first, then those most correlated with it.
-        scope: ``"inner"`` for the sites in no coupled group, ``"paper"`` for the trunk (stem and stage outputs of a
-            residual network, all hidden activations of a chain), or names of sites. By default as the mode has it.
+        scope: ``"inner"`` for the sites that share their units with no other, ``"paper"`` for the trunk (stem and stage
+            outputs of a residual network, all hidden activations of a chain), or names of sites. By default as the mode
+            has it.
         mode: ``"default"``, or ``"paper"``: 7 levels, the largest of 3 permutations.
         examples: run so many select examples; by default all, up to 1,000.
 
@@ -200,12 +204,18 @@ def prunable(
     if ablation == "noise" and order != "random":
         raise InputError('`order` must be "random" for noise, which all units get at once, got "correlated".')
     sites = _sites(graph, scope or ("paper" if mode == "paper" else "inner"))
-    plan = Plan(count_examples(data, inputs_required=graph.inputs_required), seed, mode)
+    plan = Plan(count_examples(data, form=graph.form), seed, mode)
     wanted = plan.sizes["select"] if examples is None else examples
     chosen = min(wanted, plan.sizes["select"], *([] if examples is not None else [MOST_EXAMPLES]))
     _check(chosen, plan, examples, THRESHOLD["classification"])
     reads = ablation == "mean" or order == "correlated"
     statistics = unit_statistics(graph, data, plan, sites) if reads else None
+    unread = [] if statistics is None else [site.name for site in sites if site.name not in statistics]
+    if unread:
+        raise DataError(
+            f"`ablation` and `order` need statistics of every site, but at {unread[0]} padding cannot be told from "
+            'data; give examples without padding, name other sites (`scope`), or use "zero" and "random".'
+        )
     ablations = Ablations(graph, sites, plan, chosen, perturbation=ablation, order=order, statistics=statistics)
     for batch in ablated(graph, data, ablations) if sites else ():
         ablations.look(batch, graph.run(batch).output)

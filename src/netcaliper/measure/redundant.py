@@ -81,7 +81,7 @@ class RedundantState:
     def update(self, sight: Sight) -> None:
         """Take in one batch."""
         width = sight.value.shape[1]
-        example, position = self.plan.sample(sight.index, CALIBRATE, self.units, width)
+        example, position = self.plan.sample(sight.index, CALIBRATE, self.units, width, sight.valid)
         self.examples += len(np.unique(example))
         fold = self.plan.fold[sight.index[example]] % len(self.folds)
         order = np.argsort(fold, kind="stable")
@@ -89,7 +89,7 @@ class RedundantState:
         ends = np.cumsum(np.bincount(fold, minlength=len(self.folds)))
         for state, start, end in zip(self.folds, [0, *ends[:-1]], ends, strict=True):
             state.update(rows[start:end])
-        self.select.update(_rows(sight, *self.plan.sample(sight.index, SELECT, self.units, width)))
+        self.select.update(_rows(sight, *self.plan.sample(sight.index, SELECT, self.units, width, sight.valid)))
 
     def merge(self, other: "RedundantState") -> None:
         """Take in what another state has seen."""

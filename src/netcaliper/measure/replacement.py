@@ -15,7 +15,7 @@ from netcaliper.measure.consumer_input import ConsumerInput
 from netcaliper.measure.outputs import Prediction, Task, choices, prediction, same, squared_error, weights
 from netcaliper.stats.intervals import clopper_pearson_lower
 from netcaliper.trace.batches import Batch
-from netcaliper.trace.graph import Graph, Override, Tap
+from netcaliper.trace.graph import NODE, Graph, Override, Tap
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +65,8 @@ def run_replaced(graph: Graph, batch: Batch, variant: Variant) -> Any:
 
         return override
 
-    taps = {name: hold(name) for name in readers}
-    overrides: dict[str, Override] = {node: compute(refitted) for node, refitted in variant.items()}
+    taps = {NODE + name: hold(name) for name in readers}
+    overrides: dict[str, Override] = {NODE + node: compute(refitted) for node, refitted in variant.items()}
     return graph.run(batch, taps=taps, overrides=overrides).output
 
 

@@ -6,12 +6,12 @@ See ``stats/selectivity.py`` for the definition. All rows are read; the label of
 import numpy as np
 import torch
 
-from netcaliper.measure.labels import IGNORED
 from netcaliper.measure.protocol import JACKKNIFE, Findings, Plan, Sight, too_few_folds
 from netcaliper.reading.schema import Share
 from netcaliper.stats.intervals import jackknife
 from netcaliper.stats.sampling import CALIBRATE, FOLDS, VERIFY
 from netcaliper.stats.selectivity import SELECTIVE, ClassRows, ClassSums, best_class, selectivity
+from netcaliper.trace.batches import IGNORED
 from netcaliper.trace.site import Site
 
 FOLDED_SUMS = 2**18
@@ -83,14 +83,16 @@ class SelectivityState:
         if not len(chosen):
             return
         self.labelled = True
-        value = sight.value
+        value, valid = sight.value, sight.valid
         if len(chosen) < len(labels):
-            value = value[torch.from_numpy(chosen).to(value.device)]
-        self.refused = not bool(value.amin() >= 0)  # NaN too
+            taken = torch.from_numpy(chosen).to(value.device)
+            value, valid = value[taken], None if valid is None else valid[taken]
+        negative = ~(value >= 0) if valid is None else ~(value >= 0) & valid[..., None]
+        self.refused = bool(negative.any())  # NaN too
         if self.sums is not None and not self.refused:
             fold = self.plan.fold[sight.index[chosen]].astype(np.int64)
             group = np.where(split[chosen] == CALIBRATE, 0, 1 + fold % (self.sums.groups - 1))
-            self.sums.update(value, labels[chosen], group)
+            self.sums.update(value, labels[chosen], group, valid)
         self._settle()
 
     def merge(self, other: "SelectivityState") -> None:

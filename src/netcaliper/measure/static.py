@@ -13,15 +13,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 import netcaliper
 from netcaliper.errors import InputError
-from netcaliper.measure.estimate import estimate
+from netcaliper.measure.dry_run import dry_run
+from netcaliper.measure.estimate import available_memory, estimate
 from netcaliper.measure.fingerprint import model_fingerprint
 from netcaliper.measure.needed_at import REACH
 from netcaliper.measure.needed_state import open_state
-from netcaliper.measure.network_run import NetworkRun
+from netcaliper.measure.network_run import ABLATION_PASSES, NetworkRun
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.protocol import Measure, Mode, Plan
 from netcaliper.measure.redundant import RedundantMeasure
@@ -31,11 +31,13 @@ from netcaliper.measure.unit_states import UnitStatesMeasure
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import Cost, Provenance, Skipped, Twin
 from netcaliper.stats.block_elimination import TAU
-from netcaliper.trace.batches import Batch, as_batch, check_values, count_examples, first_batch, raw_batches
+from netcaliper.trace.batches import as_batch, check_values, count_examples, first_batch, raw_batches
 from netcaliper.trace.export import device_of
+from netcaliper.trace.form import form_of
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site
 from netcaliper.trace.trace import trace
+from netcaliper.trace.wrappers import unwrapped
 
 ONE_PASS: tuple[Measure, ...] = (UnitStatesMeasure(), RedundantMeasure(), SelectivityMeasure())
 """The measures that one pass feeds, in the order in which their findings are entered."""
@@ -61,6 +63,8 @@ def measure(
     data_name: str | None = None,
     twin: Callable[[], nn.Module] | bool = True,
     ablation: Ablated = "zero",
+    budget: float = ABLATION_PASSES,
+    memory: int | None = None,
     state: str | PathLike[str] | None = None,
     progress: Tell | None = None,
 ) -> Reading:
@@ -87,6 +91,9 @@ def measure(
         twin: a function without arguments that builds the same network untrained; ``True`` for the trained weights with
             the entries of each tensor permuted; ``False`` for no twin.
         ablation: what stands in for units that are taken away, ``"zero"`` or their ``"mean"``.
+        budget: forward passes of the data that the ablations of each network may cost; they use as many examples as
+            that allows, and never fewer than an agreement needs.
+        memory: bytes that the run may take beside the model; what is free by default. What it takes is estimated first.
         state: a folder for what block elimination needs and finds; an interrupted run that is given again with the same
             folder does not do again what is there.
         progress: called with ``(phase, done, total)`` as the run goes on, first with the estimated cost.
@@ -95,7 +102,7 @@ def measure(
         The reading.
 
     Raises:
-        InputError: an argument cannot be used.
+        InputError: an argument cannot be used, or the run would take more than ``memory``.
         DataError: the data are empty, too few, not finite, not re-iterable or end early; or a site's values are not
             finite.
         TraceError: the model cannot be read.
@@ -106,6 +113,9 @@ def measure(
             raise InputError(f"`{argument}` must be one of {', '.join(known)}, got {given!r}; choose one of these.")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise InputError(f"`seed` must be an integer, got {seed!r}; pass for instance seed=0.")
+    for argument, number in (("budget", budget), ("memory", memory)):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, (int, float)) or number <= 0):
+            raise InputError(f"`{argument}` must be a number above 0, got {number!r}; leave it out for the default.")
     if not (isinstance(twin, bool) or callable(twin)):
         raise InputError(
             f"`twin` must be True, False or a function without arguments that builds the network anew, got {twin!r}."
@@ -116,10 +126,9 @@ def measure(
         graph = _graph(model, data, example, device, name)
     places = _sites(graph, sites)
     with clock("count"):
-        plan = Plan(count_examples(data, inputs_required=graph.inputs_required), seed, mode)
+        plan = Plan(count_examples(data, form=graph.form), seed, mode)
         plan.check()
-        first = first_batch(data, inputs_required=graph.inputs_required)
-        macs = _macs(graph, first)
+        first = first_batch(data, form=graph.form)
         folder = None
         if state is not None and "needed" in names:
             reach = REACH if "needed_at_97" in names else None
@@ -133,17 +142,25 @@ def measure(
             tuple(m for m in ONE_PASS if m.name in names),
             names if trained else names - {"needed_at_97"},
             parameters=_parameters(graph),
-            macs=macs,
+            macs=dry.macs,
+            sequences=dry.sequences,
             verify=trained,
             ablation=ablation,
+            budget=budget,
             folder=folder if trained else None,
         )
 
-    run = planned(graph, trained=True)
     with clock("estimate"):
+        dry = dry_run(graph, first)
+        run = planned(graph, trained=True)
         untrained = [planned(graph, trained=False)] if twin else []
-        cost = estimate([run, *untrained], twin_passes(graph, plan) if twin else 0.0)
+        cost = estimate(
+            [run, *untrained], dry, first.size, twin_passes=twin_passes(graph, plan) if twin else 0.0, twin=bool(twin)
+        )
     tell(str(cost), 0, plan.examples)
+    limit = available_memory(graph.device) if memory is None else memory
+    if limit is not None:
+        cost.check(limit)
     with clock("read"):
         read = run.run(data, first.size, tell)
     other, record, passes = None, None, read.passes
@@ -234,7 +251,7 @@ def _graph(model: Any, data: Any, example: Any, device: str | torch.device | Non
             ) from None
     if example is None:
         example = next(raw_batches(data))
-        check_values(as_batch(example), "batch 0 of `data`")
+        check_values(as_batch(example, form=form_of(unwrapped(model))), "batch 0 of `data`")
     return trace(model, _moved(example, device_of(model)), name=name)
 
 
@@ -268,14 +285,6 @@ def _sites(graph: Graph, patterns: str | Sequence[str]) -> tuple[Site, ...]:
     return tuple(s for s in graph.sites if any(s.name == p or fnmatchcase(s.name, p) for p in patterns))
 
 
-def _macs(graph: Graph, batch: Batch) -> int:
-    """Count the multiply-accumulates of one forward pass of one example."""
-    size = 1 if graph.dynamic_batch else graph.traced_batch
-    with FlopCounterMode(display=False) as counter:
-        graph.run(batch.repeated(size))
-    return counter.get_total_flops() // 2 // size
-
-
 def _parameters(graph: Graph) -> int:
     """Count the parameters, tied ones once."""
     tensors = {id(tensor): tensor for tensor in graph.program.tensors.values() if isinstance(tensor, nn.Parameter)}
@@ -284,8 +293,9 @@ def _parameters(graph: Graph) -> int:
 
 def _describe(data: Any) -> str:
     """Name the data by type."""
-    dataset = getattr(data, "dataset", None)
-    return type(data).__name__ + (f" of {type(dataset).__name__}" if dataset is not None else "")
+    dataset, prepared = getattr(data, "dataset", None), getattr(data, "prepared", "")
+    held = f" of {type(dataset).__name__}" if dataset is not None else ""
+    return type(data).__name__ + held + (f" ({prepared})" if prepared else "")
 
 
 def _warnings(data: Any) -> tuple[str, ...]:

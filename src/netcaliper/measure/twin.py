@@ -24,6 +24,7 @@ from netcaliper.measure.protocol import Plan
 from netcaliper.stats.sampling import CALIBRATE
 from netcaliper.trace.batches import Batch, regrouped
 from netcaliper.trace.graph import Graph
+from netcaliper.trace.wrappers import unwrapped
 
 BATCH = 64
 """Examples a batch that BatchNorm statistics are estimated on, whatever the batches of the data."""
@@ -156,7 +157,7 @@ def _built(graph: Graph, build: Callable[[], nn.Module], seed: int) -> Graph:
             "network anew"
         )
     own, state = graph.program.tensors, {}
-    for name, tensor in _named(module, own).items():
+    for name, tensor in _named(unwrapped(module), own).items():
         if tensor.is_meta:
             raise InputError(
                 f"`twin` must return a network with numbers, got `{name}` on the meta device; initialize it"

@@ -67,7 +67,7 @@ class UnitStatesState:
             DataError: a value is NaN or infinite.
         """
         z = sight.inputs[0] if self.site.activation is not None and len(sight.inputs) == 1 else None
-        self.states.update(sight.value, sight.fold, z)
+        self.states.update(sight.value, sight.fold, z, sight.valid)
         # minimum and maximum pass NaN on, so two sums over the units find every value that is not finite
         if not bool(torch.isfinite(self.states.low.sum() + self.states.high.sum())):
             raise DataError(

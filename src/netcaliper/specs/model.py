@@ -1,131 +1,100 @@
 """What a model spec stands for.
 
-A model is ``zoo:NAME(argument=value, ...)``, a checkpoint folder, or ``package.module:factory`` (with ``--weights`` a
-safetensors file).
+=============================  ===================================================================
+``zoo:NAME(argument=value)``   a network of the zoo, untrained or with ``weights``
+a folder                       a checkpoint that ``netcaliper train`` wrote
+``timm:NAME(argument=value)``  a model of timm, with the weights it names or with ``weights``
+``hf:NAME_OR_PATH``            a transformers model: a local folder, or a repository of the hub
+``FILE.pt2``                   an archive of ``torch.export.save``
+``package.module:factory``     what this function returns, with ``weights`` filled in
+=============================  ===================================================================
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
-from torch import nn
+from netcaliper.errors import SpecError
+from netcaliper.specs.factory import is_factory
+from netcaliper.specs.factory_model import factory_model
+from netcaliper.specs.hf_model import hf_model
+from netcaliper.specs.loaded import LoadedModel
+from netcaliper.specs.pt2_model import pt2_model
+from netcaliper.specs.timm_model import timm_model
+from netcaliper.specs.weights_file import PICKLED
+from netcaliper.specs.zoo_model import checkpoint_model, zoo_model
+from netcaliper.zoo.models import ZOO
 
-from netcaliper.errors import InputError, SpecError
-from netcaliper.fit.seeds import seeded
-from netcaliper.specs.call import parse_call
-from netcaliper.specs.factory import call_factory, find_factory, is_factory
-from netcaliper.zoo.checkpoint import is_checkpoint, load_checkpoint
-from netcaliper.zoo.models import ZOO, build
-from netcaliper.zoo.weights import load_weights
+MODEL_SPECS = (
+    "`zoo:NAME(argument=value, ...)`, a checkpoint folder, `timm:NAME`, `hf:NAME_OR_PATH`, `FILE.pt2`, "
+    "`package.module:factory`"
+)
 
-MODEL_SPECS = "`zoo:NAME(argument=value, ...)`, a checkpoint folder, `package.module:factory`"
-
-
-# Prefixes that read like a module name but mean a source of models.
-_FOREIGN = ("timm", "hf", "torch", "torchvision")
-_TWIN_SEEDS = 2**31  # torch's CPU generator reads 32 bits of a seed
-_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model that a spec stands for.
-
-    Attributes:
-        model: in eval mode.
-        name: how reports call it.
-        example_shape: shape of one float32 example without the batch axis, where the spec tells it.
-        twin: builds the same architecture untrained from a seed; ``None`` where the spec cannot say what untrained
-            means.
-    """
-
-    model: nn.Module
-    name: str
-    example_shape: tuple[int, ...] | None = None
-    twin: Callable[[int], nn.Module] | None = None
+_SOURCES = {"zoo": zoo_model, "timm": timm_model, "hf": hf_model}
+_ALIASES = {"huggingface": "hf", "transformers": "hf"}
 
 
-def load_model(spec: str, weights: str | Path | None = None, *, seed: int = 0) -> LoadedModel:
+def load_model(
+    spec: str, weights: str | Path | None = None, *, trust_pickle: bool = False, seed: int = 0
+) -> LoadedModel:
     """Build the model that ``spec`` stands for.
 
-    ``zoo:`` without weights is an untrained network (its argument ``seed``, 0 by default, draws the initial weights). A
-    factory is called with torch seeded to 0, so that one command gives one reading. Random state is left as it was.
+    One command gives one model: what is drawn is drawn from ``seed`` (a factory is called with torch seeded to 0), and
+    random state is left as it was.
 
     Args:
         spec: one of the forms at the top of this file.
-        weights: safetensors file for a ``zoo:`` or factory model; a checkpoint folder has its own.
-        seed: of the initial weights of a ``zoo:`` model whose spec has no ``seed``.
+        weights: file to fill the model with: safetensors (one file, or the index of its shards), or the state dict of
+            a ``.pt``, ``.pth``, ``.bin`` or ``.ckpt``, which is read without running anything in it. Checkpoint folders
+            and archives hold their own.
+        trust_pickle: also read what can run code when it is read: pickles beyond plain tensors, and ``.pt2``.
+        seed: of the initial weights of an untrained ``zoo:``, ``timm:`` or ``hf:`` model.
 
     Raises:
-        SpecError: the spec cannot be resolved; the message lists what is supported or the nearest name.
+        SpecError: the spec cannot be resolved, the weights do not fit or are refused, a library is missing or a
+            download failed; the message says which, and the remedy or the nearest name.
         CorruptReading: a checkpoint folder is damaged.
         NewerSchema: a checkpoint folder was written by a later netcaliper.
     """
-    prefix, _, rest = spec.partition(":")
-    if prefix == "zoo":
-        return _zoo_model(spec, rest, weights, seed)
+    prefix, colon, rest = spec.partition(":")
+    if colon and prefix in _SOURCES:
+        return _SOURCES[prefix](spec, weights, trust_pickle=trust_pickle, seed=seed)
     if os.path.isdir(spec):  # unlike Path.is_dir, it answers for a spec that can be no path at all
-        return _checkpoint_model(Path(spec), weights)
-    if spec.endswith(_PICKLES):
+        return checkpoint_model(Path(spec), weights)
+    if spec.endswith(".pt2"):
+        return pt2_model(spec, weights, trust_pickle=trust_pickle)
+    if spec.lower().endswith((*PICKLED, ".safetensors", ".safetensors.index.json")):
         raise SpecError(
-            f"`model` = {spec!r} looks like pickled weights, which are never loaded; save them with safetensors "
-            "and name the function that builds the model: `package.module:factory --weights FILE.safetensors`."
+            f"`model` = {spec!r} is a file of weights, which says nothing of the network they belong to; name the "
+            f"function that builds it: `package.module:factory --weights {Path(spec).name}` (`zoo:`, `timm:` and "
+            "`hf:` specs take --weights, too)."
         )
-    if is_factory(spec) and prefix not in _FOREIGN:
-        return _factory_model(spec, weights)
-    raise SpecError(f"`model` = {spec!r} is not a model spec or an existing folder; supported are {MODEL_SPECS}.")
+    near = _nearest(spec, prefix, rest)
+    if is_factory(spec):
+        try:
+            return factory_model(spec, weights, trust_pickle=trust_pickle)
+        except SpecError as error:
+            if near is None or "there is no module" not in str(error):
+                raise
+            raise SpecError(f"{error} Did you mean `{near}`?") from error
+    hint = f"did you mean `{near}`? Supported" if near is not None else "supported"
+    raise SpecError(f"`model` = {spec!r} is not a model spec or an existing folder; {hint} are {MODEL_SPECS}.")
 
 
-def _zoo_model(spec: str, call: str, weights: str | Path | None, default_seed: int) -> LoadedModel:
-    form = f"a zoo spec reads `zoo:NAME(argument=value, ...)`, NAME one of {', '.join(ZOO)}"
-    name, arguments = parse_call(spec, call, form)
-    seed = arguments.pop("seed", default_seed)
-    if type(seed) is not int or not 0 <= seed < _TWIN_SEEDS:
-        raise SpecError(f"{spec!r}: `seed` must be an integer from 0 to 2^31 - 1, got {seed!r}.")
-    try:
-        model = build(name, arguments, seed=seed)
-    except SpecError:
-        raise
-    except InputError as error:
-        raise SpecError(f"{spec!r}: {error}") from error
-    if weights is not None:
-        load_weights(model, Path(weights))
-    return LoadedModel(model.eval(), spec, model.config.example_shape, _zoo_twin(name, arguments))
-
-
-def _checkpoint_model(folder: Path, weights: str | Path | None) -> LoadedModel:
-    if weights is not None:
-        raise SpecError(f"`weights`: the checkpoint folder {str(folder)!r} holds its own weights; leave `weights` out.")
-    if not is_checkpoint(folder):
-        raise SpecError(f"`model` = {str(folder)!r} is a folder but not a checkpoint: it has no config.json.")
-    checkpoint = load_checkpoint(folder)
-    twin = _zoo_twin(checkpoint.name, checkpoint.arguments)
-    return LoadedModel(checkpoint.model, folder.resolve().name, checkpoint.model.config.example_shape, twin)
-
-
-def _factory_model(spec: str, weights: str | Path | None) -> LoadedModel:
-    with seeded(0):  # a module may draw numbers while it is imported
-        factory = find_factory(spec)
-    if isinstance(factory, nn.Module):
-        raise SpecError(f"{spec!r} is a {type(factory).__name__}; name a function or class that builds the model.")
-
-    def fresh(seed: int) -> nn.Module:
-        with seeded(seed):
-            model = call_factory(factory, spec)
-        if not isinstance(model, nn.Module):
-            raise SpecError(f"{spec!r}: the factory returned a {type(model).__name__}, not a torch.nn.Module.")
-        return model.eval()
-
-    model = fresh(0)
-    if weights is None:
-        # The factory may have loaded trained weights itself: calling it again need not give an untrained model.
-        return LoadedModel(model, spec)
-    load_weights(model, Path(weights))
-    return LoadedModel(model, spec, twin=fresh)
-
-
-def _zoo_twin(name: str, arguments: dict[str, Any]) -> Callable[[int], nn.Module]:
-    # Twins draw from seeds of their own: twin(0) must not be the very start from which seed 0 was trained.
-    return lambda seed: build(name, arguments, seed=_TWIN_SEEDS + seed).eval()
+def _nearest(spec: str, prefix: str, rest: str) -> str | None:
+    """Return the spec that was probably meant."""
+    if rest:
+        word = prefix.strip().lower()
+        match = _ALIASES.get(word) or next(iter(get_close_matches(word, _SOURCES, n=1, cutoff=0.5)), None)
+        return f"{match}:{rest.strip()}" if match and "." not in prefix else None
+    name = spec.strip().partition("(")[0]
+    if name in ZOO:
+        return f"zoo:{spec.strip()}"
+    parts = name.split("/")
+    if len(parts) == 2 and parts[0] in _SOURCES:
+        return ":".join(parts)
+    if len(parts) == 2 and all(part and part[0].isalnum() for part in parts):
+        return f"hf:{spec.strip()}"
+    if name.replace("_", "").replace(".", "").isalnum() and any(letter.isdigit() for letter in name) and len(name) < 80:
+        return f"timm:{spec.strip()}"
+    return None

@@ -50,10 +50,10 @@ def positions(
     *,
     total: int,
     rows: int,
-    width: int,
+    width: int | Int[np.ndarray, " examples"],
     seed: int,
 ) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
-    """Choose about ``rows`` of the ``total * width`` rows of a site, spread evenly over the examples.
+    """Choose about ``rows`` of the rows of a site, ``width`` of every example, spread evenly over the examples.
 
     The example of rank i gives ``floor((i + 1) rows / total) - floor(i rows / total)`` rows, at most ``width``, at the
     positions ``(start + k step) mod width``; start and step are hashes of (seed, index) and the step is coprime to
@@ -64,23 +64,28 @@ def positions(
         rank: their ranks among the examples that are sampled, in ``0 .. total - 1``.
         total: number of examples that are sampled.
         rows: number of rows wanted over all of them.
-        width: positions of an example.
+        width: positions of an example, or of each of them.
         seed: of the run.
 
     Returns:
         For every chosen row the example within the batch and the position within the example.
     """
     rank = rank.astype(np.int64)
+    width = np.broadcast_to(np.asarray(width, dtype=np.int64), index.shape)
     taken = np.minimum((rank + 1) * rows // total - rank * rows // total, width)
     example = np.repeat(np.arange(len(index)), taken)
     k = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
-    start = (_hash(index, seed, "start") % np.uint64(width)).astype(np.int64)
-    coprime = _coprime(width)
-    step = coprime[(_hash(index, seed, "step") % np.uint64(len(coprime))).astype(np.int64)]
-    return example, (start[example] + k * step[example]) % width
+    start = (_hash(index, seed, "start") % np.maximum(width, 1).astype(np.uint64)).astype(np.int64)
+    drawn = _hash(index, seed, "step")
+    step = np.zeros_like(start)
+    for one in np.unique(width):
+        coprime, mine = _coprime(int(one)), width == one
+        if len(coprime):
+            step[mine] = coprime[(drawn[mine] % np.uint64(len(coprime))).astype(np.int64)]
+    return example, (start[example] + k * step[example]) % width[example]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _coprime(width: int) -> Int[np.ndarray, " steps"]:
     """Return the steps in ``1 .. width`` that are coprime to ``width``."""
     steps = np.arange(1, width + 1)

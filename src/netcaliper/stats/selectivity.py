@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 SELECTIVE = 0.05
@@ -44,12 +44,15 @@ class ClassSums:
         value: Float[Tensor, "examples positions units"],
         labels: Int[np.ndarray, " examples"],
         group: Int[np.ndarray, " examples"],
+        valid: Bool[Tensor, "examples positions"] | None = None,
     ) -> None:
-        """Take in all rows of some examples; the label of an example is that of each of its positions."""
+        """Take in all rows of some examples, or the valid ones; the label of an example is that of its positions."""
         if not len(labels):
             return
         rows = self._rows(labels)
-        np.add.at(self.counts, (rows, group), value.shape[1])
+        np.add.at(self.counts, (rows, group), value.shape[1] if valid is None else valid.sum(1).cpu().numpy())
+        if valid is not None:
+            value = value.masked_fill(~valid[..., None], 0.0)
         if value.dtype not in (torch.float32, torch.float64):
             value = value.to(torch.float32)
         place = torch.from_numpy(rows * self.groups + group).to(self.sums.device)

@@ -81,6 +81,7 @@ class UnitStates:
         value: Float[Tensor, "examples positions units"],
         fold: Int[Tensor, " examples"],
         z: Float[Tensor, "examples positions units"] | None = None,
+        valid: Bool[Tensor, "examples positions"] | None = None,
     ) -> None:
         """Take in the rows of some examples.
 
@@ -88,26 +89,29 @@ class UnitStates:
             value: values v.
             fold: fold of every example.
             z: pre-activations, for a site of one scalar function.
+            valid: positions that count, at least one in every example; ``None`` for all.
         """
         if value.numel() == 0:
             return
+        if valid is not None:
+            value, z = _filled(value, valid), None if z is None else _filled(z, valid)
         self.eps = max(self.eps, torch.finfo(value.dtype).eps)
         self.examples += len(value)
         low, high = _extremes(value)
         self._widen(low, high, self.low, self.high)
         batch = UnitStates(value.shape[2], zone=self.zone, folds=len(self.count), device=self.count.device)
-        group = _Group(fold, len(self.count), value.shape[1])
+        group = _Group(fold, len(self.count), _positions(value, valid))
         batch.count = group.rows
-        v_mean, v_rest = _center(value)
+        v_mean, v_rest = _center(value, valid)
         if z is not None:
             self.paired = True
             self._widen(*_extremes(z), self.z_low, self.z_high)
-        inside = torch.zeros_like(v_mean) if z is None or self.zone is None else _count_between(z, *self.zone)
+        inside = torch.zeros_like(v_mean) if z is None or self.zone is None else _count_between(z, *self.zone, valid)
         if z is None or not self.bends:
             (batch.mean,), (v,) = group.means(v_mean)
             batch.scatter, batch.in_zone = group.sums(_square(v_rest) + v * v, inside)
         else:
-            z_mean, z_rest = _center(z)
+            z_mean, z_rest = _center(z, valid)
             (batch.mean, batch.z_mean), (v, y) = group.means(v_mean, z_mean)
             batch.scatter, batch.z_scatter, batch.cross, batch.in_zone = group.sums(
                 _square(v_rest) + v * v, _square(z_rest) + y * y, _dot(z_rest, v_rest) + y * v, inside
@@ -168,12 +172,12 @@ class UnitStates:
 class _Group:
     """Examples of a batch, gathered by fold: few large products rather than many small ones, and no atomics."""
 
-    def __init__(self, fold: Int[Tensor, " examples"], folds: int, positions: int) -> None:
+    def __init__(self, fold: Int[Tensor, " examples"], folds: int, positions: Float64[Tensor, "examples 1"]) -> None:
         self.fold = fold.to(torch.int64)
         self.member = (self.fold == torch.arange(folds, device=fold.device)[:, None]).to(torch.float64)
-        self.examples = self.member.sum(1, keepdim=True)
-        self.rows = self.examples * positions
-        self._root = math.sqrt(positions)
+        self.rows = self.member @ positions
+        self._root = positions.sqrt()
+        self._weight = positions / positions.max()  # 1 where all examples have as many
 
     def sums(self, *quantities: Float64[Tensor, "examples units"]) -> tuple[Tensor, ...]:
         """Return sums over the examples of each fold."""
@@ -181,18 +185,47 @@ class _Group:
 
     def means(self, *means: Float64[Tensor, "examples units"]) -> tuple[tuple[Tensor, ...], list[Tensor]]:
         """Return the mean of each fold, and each example's distance from it times the root of its positions."""
-        pooled = tuple(total / self.examples.clamp(min=1) for total in self.sums(*means))
+        weight = self.member @ self._weight
+        totals = self.sums(*(mean * self._weight for mean in means))
+        pooled = tuple(total / torch.where(weight > 0, weight, 1.0) for total in totals)
         return pooled, [(mean - of[self.fold]) * self._root for mean, of in zip(means, pooled, strict=True)]
 
 
-def _center(x: Float[Tensor, "examples positions units"]) -> tuple[Tensor, Tensor]:
-    """Split x into each example's mean (float64) and the rest, centered in the type of the data (at least float32)."""
+def _filled(
+    x: Float[Tensor, "examples positions units"], valid: Bool[Tensor, "examples positions"]
+) -> Float[Tensor, "examples positions units"]:
+    """Put an example's first valid row at the positions that do not count: no extreme comes from there, and no NaN."""
+    first = x[torch.arange(len(x), device=x.device), valid.to(torch.int8).argmax(1)]
+    return torch.where(valid[..., None], x, first[:, None])
+
+
+def _positions(
+    x: Float[Tensor, "examples positions units"], valid: Bool[Tensor, "examples positions"] | None
+) -> Float64[Tensor, "examples 1"]:
+    """Return the number of positions of every example that count."""
+    if valid is None:
+        return torch.full((len(x), 1), x.shape[1], dtype=torch.float64, device=x.device)
+    return valid.sum(1, keepdim=True).to(torch.float64)
+
+
+def _center(
+    x: Float[Tensor, "examples positions units"], valid: Bool[Tensor, "examples positions"] | None
+) -> tuple[Tensor, Tensor]:
+    """Split x into each example's mean (float64) and the rest, centered in the type of the data (at least float32).
+
+    Where positions do not count (filled by ``_filled``) the rest is 0.
+    """
     if x.shape[1] == 1:
         return x[:, 0].to(torch.float64), torch.zeros_like(x[:, :0])
     if x.dtype not in (torch.float32, torch.float64):
         x = x.to(torch.float32)
-    mean = x.mean(1, keepdim=True)
-    return mean[:, 0].to(torch.float64), x - mean
+    if valid is None:
+        mean = x.mean(1, keepdim=True)
+        return mean[:, 0].to(torch.float64), x - mean
+    count = valid.sum(1)[:, None, None]
+    x = x.masked_fill(~valid[..., None], 0.0)
+    mean = x.sum(1, keepdim=True) / count
+    return mean[:, 0].to(torch.float64), (x - mean).masked_fill_(~valid[..., None], 0.0)
 
 
 _WIDE = 4096
@@ -232,13 +265,18 @@ def _dot(
 
 
 def _count_between(
-    z: Float[Tensor, "examples positions units"], low: float, high: float
+    z: Float[Tensor, "examples positions units"],
+    low: float,
+    high: float,
+    valid: Bool[Tensor, "examples positions"] | None,
 ) -> Float64[Tensor, "examples units"]:
     """Count the positions with low < z < high; exact, since an example has fewer than 2^24 positions."""
     # comparing into a float tensor is several times faster than summing booleans
     inside = torch.gt(z, low, out=torch.empty_like(z, dtype=torch.float32))
     if not math.isinf(high):
         inside *= torch.lt(z, high)
+    if valid is not None:
+        inside *= valid[..., None]
     return inside.sum(1).to(torch.float64)
 
 

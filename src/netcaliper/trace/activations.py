@@ -27,6 +27,8 @@ def _argument(node: Node, index: int, default: float | None) -> float:
 
 
 def _clamp(node: Node) -> Activation:
+    if any(isinstance(bound, Node) for bound in node.args[1:]):
+        return Activation("clamp")  # bounds that are tensors may differ from unit to unit
     return _clamped("clamp", _argument(node, 1, -inf), _argument(node, 2, inf))
 
 

@@ -84,9 +84,12 @@ def check_model(model: Any) -> None:
             f"`model` is spread over several devices ({', '.join(sorted(devices))}); move it to one with "
             "`model.to(device)`"
         )
+    bounds = {name for name, _ in model.named_buffers() if "running_" not in name.rpartition(".")[2]}
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = int((~torch.isfinite(tensor)).sum())
+        # infinity is at home in masks and bounds, but nowhere in what was trained or estimated
+        wrong = torch.isnan(tensor) if name in bounds else ~torch.isfinite(tensor)
+        if tensor.is_floating_point() and bool(wrong.any()):
+            bad = int(wrong.sum())
             raise InputError(
                 f"weight `{name}` of `model` has {bad} of {tensor.numel()} values that are NaN or infinite; load a "
                 "checkpoint from before"
@@ -105,7 +108,7 @@ def export(model: nn.Module, batch: Batch) -> Exported:
     Raises:
         ExportRefused: the model cannot be exported; the message names the reason and the line of its code.
     """
-    batch = batch.repeated(2) if batch.size == 1 else batch.first(2)
+    batch = batch.repeated(2)  # a copy: the guards of torch look behind a view, and would bind its size
     static_reason = None
     try:
         program = _export(model, batch, _dynamic(model, batch))

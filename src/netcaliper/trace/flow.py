@@ -149,12 +149,16 @@ class Sweep:
             fresh = self.classes.fresh(rows_out)
             self.classes.freeze(fresh)
             inside = "the gates inside a recurrent cell are one operation of the graph, so they are no sites"
-            self.skipped.append((name, f"{weighted.op}: {inside}"))
+            self.skipped.append((name, f"{weighted.op}: {inside} ({rows_out} units)"))
         elif depthwise and carried.rows:
             fresh = line(carried.rows[0], weighted.reads % rank, columns).repeat_interleave(rows_out // columns)
             self.classes.union(fresh, self._weight_ids(weighted.weight, weighted.row_axis, rows_out))
         else:
             fresh = self._weight_ids(weighted.weight, weighted.row_axis, rows_out)
+        if weighted.routed and carried.rows:
+            # unit j of the next value is another unit in every expert, and its rows are no longer in the order of the
+            # examples; what comes back from the experts is again one value for every token
+            return Carried(lost=f"{name}, which sends tokens to experts with units of their own at one place")
         if not (depthwise or weighted.recurrent):
             self.axes.append((name, "rows", fresh))
         made = along(weighted.makes % rank, rank, fresh)
@@ -237,6 +241,8 @@ class Sweep:
         elif rule is matmul:
             ordered = sorted(carrying, key=node.args.index, reverse=True)  # the value operand first
             rows = [rule(call, {n: Layer(ids)}) for n in ordered for ids in self._of(n).rows]
+        elif op == "aten.glu":
+            rows = self._halves(call, carrying[0])
         elif (joined := self._join(call, carrying)) is not None:
             rows = [joined]
         else:
@@ -250,8 +256,6 @@ class Sweep:
                 # through a norm units stay in place, but cannot be removed exactly
                 if isinstance(layer, Layer) and layer.through:
                     self.classes.freeze(layer.ids)
-        if op == "aten.glu" and isinstance(value, Tensor):
-            self._tie_halves(call, carrying[0])
         if isinstance(value, (tuple, list)):
             return [
                 Carried(
@@ -309,12 +313,14 @@ class Sweep:
             found = compact(self.classes.find(both))
             matched.append(found if varying(found) else both)  # units that are all tied still lie along their axis
         single += [ids for other in rest for ids in other]
-        for ids in single:
-            whole = all(_covers(operand, ids, rank) for operand in operands)
-            if whole and any(not self._of(operand).rows for operand in operands):
-                self.classes.freeze(ids)
         # a layer that every operand has is the newest common unit axis; then what only one operand has
-        return (*matched, *single)
+        layers = (*matched, *single)
+        if not any(varying(ids) for ids in layers):
+            return layers
+        for ids in layers:
+            if not varying(ids):  # the one row of a scale is no unit of what it scales
+                self.classes.freeze(ids)
+        return tuple(ids for ids in layers if varying(ids))
 
     def _join(self, call: Call, carrying: list[Node]) -> Ids | None:
         """Tie the rows of operands that are concatenated or stacked along another axis than their units'.
@@ -335,11 +341,18 @@ class Sweep:
             self.classes.union(ids[0], rows)
         return self.classes.find(ids[0])
 
-    def _tie_halves(self, call: Call, operand: Node) -> None:
+    def _halves(self, call: Call, operand: Node) -> list[Ids]:
+        """Tie the rows of the two halves that ``glu`` multiplies, and return those of the product."""
         axis = int(call.argument(1, "dim", -1)) % call.value.dim()
+        rows = []
         for ids in self._of(operand).rows:
             if axis in varying(ids):
-                self.classes.union(*ids.chunk(2, axis))
+                first, second = ids.chunk(2, axis)
+                self.classes.union(first, second)
+                rows.append(torch.where(first == NONE, second, first))
+            else:
+                rows.append(ids)
+        return rows
 
     # ---- sites
 
@@ -352,7 +365,9 @@ class Sweep:
         axis = self._unit_axis(value, carried.rows)
         if isinstance(axis, str) or bool((carried.rows[0] == MIXED).any()):
             if kind == "gate" or operation(node) in ACTIVATIONS or node in self.regions.joins:
-                reason = axis if isinstance(axis, str) else "some units are mixtures of several producer rows"
+                shape = tuple(value.shape)
+                mixed = f"some units are mixtures of several producer rows in shape {shape}"
+                reason = axis if isinstance(axis, str) else mixed
                 if not carried.rows and carried.lost:
                     reason += f": lost at {carried.lost}"
                 place = source_line(node)
@@ -377,24 +392,36 @@ class Sweep:
         passing: dict[int, Layer] = {}
         for incoming, layer in carried.sites.items():
             reader = self.found[incoming]
-            if kind != "stream":
-                reader.readers.append(site.name)
-            elif any(size > 1 for other, size in enumerate(layer.ids.shape) if other != axis):
+            if kind == "stream" and any(size > 1 for other, size in enumerate(layer.ids.shape) if other != axis):
                 passing[incoming] = layer  # only some positions carry it (not the class token): follow it on its own
                 continue
             units = line(layer.ids, axis, site.units)
             if layer.mixed or bool((units == MIXED).any()):
-                reader.barriers.append(
-                    f"{(layer.through or ('the path to it',))[-1]} mixes the units before {site.name}"
-                )
+                if kind == "gate" and self._reads_apart(incoming, inputs, axis):
+                    reader.readers.append(site.name)
+                else:
+                    reader.barriers.append(
+                        f"{(layer.through or ('the path to it',))[-1]} mixes the units before {site.name}"
+                    )
             else:
                 reader.links.append((number, units, layer.through))
+                if kind != "stream":
+                    reader.readers.append(site.name)
         ids = along(axis, value.dim(), torch.arange(site.units))
         origin = frozenset({node.name}) if kind == "stream" else carried.origin
         fresh = Carried(carried.rows, {number: Layer(ids), **passing}, origin)
         if node.name in self.program.output_names:
             self._mark_output(fresh)
         return fresh
+
+    def _reads_apart(self, number: int, operands: tuple[Node, ...], axis: int) -> bool:
+        """Tell whether a gated product reads one unit in each factor, as in ``a, b = sigmoid(x).chunk(2)``, ``a * b``.
+
+        The product of two units is no mixture: both are named by the position at which it reads them.
+        """
+        layers = [self._of(n).sites[number] for n in operands if number in self._of(n).sites]
+        lines = [line(layer.ids, axis, layer.ids.shape[axis]) for layer in layers if set(varying(layer.ids)) <= {axis}]
+        return len(lines) == len(layers) and not any(bool((units == MIXED).any()) for units in lines)
 
     def _kind(
         self, node: Node, value: Tensor, carried: Carried
@@ -446,14 +473,16 @@ class Sweep:
 
     def _unit_axis(self, value: Tensor, rows: tuple[Ids, ...]) -> int | str:
         if not rows:
-            return "the axis of its units is not known"
+            return f"the axis of its units is not known in shape {tuple(value.shape)}"
         axes = varying(rows[0])
         if len(axes) == 1:
             return axes[0]
         if len(axes) > 1:
             return f"its units lie along {len(axes)} axes {axes} of shape {tuple(value.shape)}"
         single = [axis for axis in range(1, value.dim()) if value.shape[axis] == 1]
-        return single[0] if single else "the axis of its units is not known (its producer has one row)"
+        if single:
+            return single[0]
+        return f"the axis of its units is not known in shape {tuple(value.shape)} (its producer has one row)"
 
     def _mark_output(self, carried: Carried) -> None:
         for number, layer in carried.sites.items():

@@ -7,19 +7,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from netcaliper.errors import DataError, InputError
+from netcaliper.errors import DataError, InputError, NetcaliperError
+from netcaliper.trace.axes import batch_axis, batch_sizes, by_example, input_shapes
 from netcaliper.trace.batches import Batch, as_batch
 from netcaliper.trace.export import Exported
+from netcaliper.trace.form import Form
 from netcaliper.trace.groups import Group
+from netcaliper.trace.padding import Padding
 from netcaliper.trace.program import Program
 from netcaliper.trace.site import Site
 from netcaliper.trace.state import fitted
 
 Override = Tensor | Callable[[Tensor], Tensor]
 Tap = Callable[..., None]
+
+NODE = "%"
+"""Before the name of a node where it stands for a value: a site may have the same name (``relu``), and be another."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Graph:
         skipped: Sequence[tuple[str, str]],
         groups: Sequence[Group],
         device: torch.device,
-        inputs_required: int,
+        form: Form,
     ) -> None:
         """Hold what the trace found (see ``trace.py``)."""
         self.name = name
@@ -60,7 +67,7 @@ class Graph:
         self.skipped = tuple(skipped)
         self.groups = tuple(groups)
         self.device = device
-        self.inputs_required = inputs_required
+        self.form = form
         self.program = program
         self.example = exported.batch
         self.dynamic_batch = exported.batch_symbol is not None
@@ -68,11 +75,10 @@ class Graph:
         self.replay: dict[str, float] = {}
         """Largest absolute difference to the model's own outputs, by what was replayed."""
         self._site = {site.name: site for site in self.sites}
-        self._shapes = {
-            node.name: node.meta["val"].shape
-            for node in exported.program.graph.nodes
-            if node.op == "placeholder" and isinstance(node.meta.get("val"), Tensor)
-        }
+        self._shapes = input_shapes(exported.program)
+        self._examples = batch_sizes(self._shapes)
+        self._nodes = {node.name: node for node in exported.program.graph.nodes}
+        self.padding = Padding(exported.program, exported.batch)
 
     @property
     def traced_batch(self) -> int:
@@ -84,6 +90,19 @@ class Graph:
         """Dtype of the first floating-point weight (of the example if the model has none)."""
         tensors = [self.program.fixed(name) for name in self.program.parameters] + self.example.tensors()
         return next((t.dtype for t in tensors if isinstance(t, Tensor) and t.is_floating_point()), torch.float32)
+
+    def batch_axis(self, node: str, column_axis: int) -> int:
+        """Return the axis of a node's value whose size goes with the batch; not that of its columns."""
+        return batch_axis(self._nodes[node], column_axis, self._examples, self.traced_batch)
+
+    def by_example(self, node: str, axis: int) -> bool:
+        """Tell whether the rows along the batch axis of a node's value lie example by example."""
+        return by_example(self._nodes[node], axis, self._examples)
+
+    def valid(self, site: Site, batch: Batch, value: Tensor) -> Bool[Tensor, "examples positions"] | str | None:
+        """Return which positions of a site's value are no padding, as ``Padding.valid`` tells it."""
+        found = self.padding.valid(batch, site.node, site.axis, site.batch_axis, value.shape)
+        return found.to(value.device) if isinstance(found, Tensor) else found
 
     def site(self, name: str) -> Site:
         """Return a site by name.
@@ -121,43 +140,69 @@ class Graph:
         taps: Mapping[str, Tap] | None = None,
         overrides: Mapping[str, Override] | None = None,
         forks: Mapping[str, Sequence[Override]] | None = None,
+        watch: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> Run:
         """Run the network once.
 
         Args:
             batch: a batch as a loader yields it (labels are ignored).
-            taps: for a site (or graph node) a function that is called with its value, then its pre-activations, as soon
-                as the value exists. A site and its node may both have one. Tensors are valid during the call only; copy
-                what must be kept.
+            taps: for a site (or ``%node`` of the graph) a function that is called with its value, then its
+                pre-activations, as soon as the value exists. A site and its node may both have one. Tensors are valid
+                during the call only; copy what must be kept.
             overrides: for a site (or node) the value that replaces its own, or a function from its value to another
                 one.
             forks: for a site (or node) a list of overrides; the part of the network that depends on the site is
                 replayed under each, which costs only that part.
+            watch: called after every step of the graph with all values that are alive, by node, weights included.
 
         Raises:
             DataError: the batch does not fit the traced inputs.
             InputError: an unknown site, or an override of another shape.
         """
-        batch = as_batch(batch, inputs_required=self.inputs_required)
+        batch = as_batch(batch, form=self.form)
         if not self.dynamic_batch and batch.size != self.traced_batch:
-            return self._run_static(batch, taps or {}, overrides or {}, forks or {})
-        return self._run(batch, batch.size, taps or {}, overrides or {}, forks or {})
+            return self._run_static(batch, taps or {}, overrides or {}, forks or {}, watch)
+        return self._run(batch, batch.size, taps or {}, overrides or {}, forks or {}, watch)
 
     def _run(
         self, batch: Batch, valid: int, taps: Mapping[str, Tap], overrides: Mapping[str, Override],
-        forks: Mapping[str, Sequence[Override]],
+        forks: Mapping[str, Sequence[Override]], watch: Callable[[Mapping[str, Any]], None] | None,
     ) -> Run:  # fmt: skip
         calls: dict[str, list[Callable[[Any, dict[str, Any]], None]]] = {}
         for key, tap in taps.items():
             calls.setdefault(self._node(key), []).append(self._tap(key, tap, batch.size, valid))
-        output, forked = self.program.run(
-            self._inputs(batch),
-            on_value={node: _each(of_node) for node, of_node in calls.items()},
-            overrides={self._node(key): _override(key, value) for key, value in overrides.items()},
-            forks={self._node(key): [_override(key, value) for value in values] for key, values in forks.items()},
-        )
+        inputs = self._inputs(batch)
+        try:
+            output, forked = self.program.run(
+                inputs,
+                on_value={node: _each(of_node) for node, of_node in calls.items()},
+                overrides={self._node(key): _override(key, value) for key, value in overrides.items()},
+                forks={self._node(key): [_override(key, value) for value in values] for key, values in forks.items()},
+                keep=None if watch is None else lambda step, value, values: watch(values),
+            )
+        except Exception as failure:
+            refused = None if isinstance(failure, NetcaliperError) else self._refused(batch)
+            if refused is None:
+                raise
+            raise DataError(refused) from failure
         by_key = {key: forked[self._node(key)] for key in forks}
         return Run(output, by_key)
+
+    def _refused(self, batch: Batch) -> str | None:
+        """Say why the model itself does not take a batch, if it does not: then the batch is at fault."""
+        settings = {key: value for key, value in self.example.kwargs.items() if not isinstance(value, Tensor)}
+        moved = batch.to(self.device)
+        try:
+            with torch.no_grad():
+                self.model(*moved.args, **{**settings, **moved.kwargs})
+        except Exception as failure:
+            words = (str(failure).splitlines() or [type(failure).__name__])[0]
+            where = f" (examples {int(batch.indices[0])} to {int(batch.indices[-1])})" if len(batch.indices) else ""
+            return (
+                f"{self.name} does not take a batch of the data{where}: {type(failure).__name__}: {words}; look at the "
+                "shapes of its inputs, at their length, and at their token ids"
+            )
+        return None
 
     def _run_static(
         self,
@@ -165,6 +210,7 @@ class Graph:
         taps: Mapping[str, Tap],
         overrides: Mapping[str, Override],
         forks: Mapping[str, Sequence[Override]],
+        watch: Callable[[Mapping[str, Any]], None] | None,
     ) -> Run:
         """Run a graph that is bound to one batch size: in pieces of that size, the last one filled up and cut again."""
         size, runs = self.traced_batch, []
@@ -178,7 +224,7 @@ class Graph:
                     f"({self.static_reason});"
                     " pass a function of the value"
                 )
-            runs.append((valid, self._run(piece.repeated(size), valid, taps, overrides, forks)))
+            runs.append((valid, self._run(piece.repeated(size), valid, taps, overrides, forks, watch)))
         return Run(
             _joined([(valid, run.output) for valid, run in runs], size),
             {
@@ -188,6 +234,8 @@ class Graph:
         )
 
     def _node(self, key: str) -> str:
+        if key.startswith(NODE) and self.program.makes(key.removeprefix(NODE)):
+            return key.removeprefix(NODE)
         return key if key not in self._site and self.program.makes(key) else self.site(key).node
 
     def _tap(self, key: str, tap: Tap, size: int, valid: int) -> Callable[[Any, dict[str, Any]], None]:
@@ -196,7 +244,7 @@ class Graph:
         def call(value: Any, values: dict[str, Any]) -> None:
             tensors = [value, *(values[name] for name in inputs)]
             if valid < size:
-                axis = self._site[key].batch_axis if key in self._site else 0
+                axis = self._site[key].batch_axis if key in self._site else self.batch_axis(self._node(key), -1)
                 tensors = [t.narrow(axis, 0, t.shape[axis] // size * valid) for t in tensors]
             tap(*tensors)
 

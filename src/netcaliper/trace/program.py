@@ -77,7 +77,7 @@ class Program:
         nodes = [node for node in exported.graph.nodes if node.op in ("call_function", "get_attr")]
         needed = _needed(exported)
         self.steps = tuple(
-            Step(i, node.name, node, node.target, frozenset(n.name for n in node.all_input_nodes))
+            Step(i, node.name, node, _target(node), frozenset(n.name for n in node.all_input_nodes))
             for i, node in enumerate(node for node in nodes if node in needed)
         )
         self._step = {step.name: step for step in self.steps}
@@ -223,6 +223,16 @@ def _look_up(argument: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(argument, slice):
         return slice(*(_look_up(end, values) for end in (argument.start, argument.stop, argument.step)))
     return argument
+
+
+def _target(node: Node) -> Callable[..., Any]:
+    """Return the operation that a step calls.
+
+    The export writes ``view`` for a ``reshape`` that needed no copy at the traced size; at another batch size the
+    strides may differ, so that it does need one. No value is ever written to, so a copy computes the same.
+    """
+    view = torch.ops.aten.view.default
+    return torch.ops.aten.reshape.default if node.target is view else node.target  # type: ignore[return-value]
 
 
 def _needed(exported: ExportedProgram) -> set[Node]:

@@ -27,6 +27,7 @@ class Weighted:
         makes: axis of the value along which the rows lie.
         groups: number of groups of a convolution.
         recurrent: a recurrent network, whose inner gates are not visible.
+        routed: every row of the operand meets the weight of the expert that it was sent to.
     """
 
     op: str
@@ -39,6 +40,7 @@ class Weighted:
     makes: int
     groups: int = 1
     recurrent: bool = False
+    routed: bool = False
 
 
 def match(node: Node, depends: frozenset[Node]) -> Weighted | None:
@@ -58,6 +60,8 @@ def match(node: Node, depends: frozenset[Node]) -> Weighted | None:
             return Weighted("matmul", a[0], 0, a[1], _rank(a[1]) - 2, _rank(a[1]) - 1, -1, -1)  # type: ignore[arg-type]
         if _fixed(a[0], depends) and _is(a[1], depends):
             return Weighted("matmul", a[1], 1, a[0], _rank(a[0]) - 1, _rank(a[0]) - 2, -2, -2)  # type: ignore[arg-type]
+    if op in _ROUTED and _is(a[0], depends) and _fixed(a[1], depends):
+        return Weighted("experts", a[0], 0, a[1], 1, 2, -1, -1, routed=True)  # type: ignore[arg-type]
     if op in _RECURRENT and _is(a[0], depends):
         weights = a[2] if len(a) > 2 else None
         if isinstance(weights, (list, tuple)):
@@ -70,6 +74,7 @@ _CONVOLUTIONS = (
     | {f"aten.conv_transpose{d}d": d for d in (1, 2, 3)}
     | {"aten.convolution": 0}
 )
+_ROUTED = ("aten._grouped_mm", "transformers.grouped_mm_fallback.default")
 _RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu")
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool3d
 
 from netcaliper.zoo.activation import ActivationName, activation
-from netcaliper.zoo.config import Config, Count, Factor
+from netcaliper.zoo.config import Count, Factor, NetworkConfig
 from netcaliper.zoo.initializers import InitializerName, initialize
 
 BASE = (96, 256, 384, 192)
@@ -14,7 +14,7 @@ NEIGHBORS = 5
 """Channels that the local response normalization reads at once."""
 
 
-class AlexNetConfig(Config):
+class AlexNetConfig(NetworkConfig):
     """Everything that determines the architecture of an ``AlexNet``.
 
     Attributes:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import nn
 
 from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError, SpecError
 from netcaliper.fit.schema_version import checked_version
 from netcaliper.zoo.models import ZOO, Network, build, name_of
-from netcaliper.zoo.weights import load_weights
+from netcaliper.zoo.weights import check_weights, copy_weights, read_safetensors
 
 CHECKPOINT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -76,7 +77,9 @@ def save_checkpoint(model: nn.Module, folder: str | Path, *, training: Mapping[s
         text = json.dumps(config, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"`training` must be plain finite JSON data: {error}") from error
-    weights = save({key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()})
+    # Tied weights share memory, which safetensors refuses: each name gets a copy of its own.
+    copies = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in model.state_dict().items()}
+    weights = save(copies)
     _refuse_existing(folder)
     # Not tempfile.mkdtemp, whose folder is for its owner alone: whoever may read what is around it may read this.
     aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
@@ -104,13 +107,17 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     folder = Path(folder)
     config = _read_config(folder)
     try:
-        model = build(config["network"], config["arguments"])
+        with torch.device("meta"):  # a config that asks for a giant is found out by its shapes, not by building it
+            shapes = build(config["network"], config["arguments"])
     except InputError as error:
         raise CorruptReading(
             f"{str(folder / CONFIG_FILE)!r} does not describe a network of the zoo: {error}"
         ) from error
     try:
-        load_weights(model, folder / WEIGHTS_FILE)
+        tensors = read_safetensors(folder / WEIGHTS_FILE)
+        check_weights(shapes, tensors, WEIGHTS_FILE)
+        model = build(config["network"], config["arguments"])
+        copy_weights(model, tensors, WEIGHTS_FILE)
     except SpecError as error:
         raise CorruptReading(f"the checkpoint {str(folder)!r} is damaged: {error}") from error
     return Checkpoint(model.eval(), config["network"], config["arguments"], config["training"])

@@ -7,11 +7,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from netcaliper.zoo.activation import ActivationName, activation
-from netcaliper.zoo.config import Config, Count, Factor, Widths
+from netcaliper.zoo.config import Count, Factor, NetworkConfig, Widths
 from netcaliper.zoo.initializers import InitializerName, initialize
 
 
-class CNNConfig(Config):
+class CNNConfig(NetworkConfig):
     """Everything that determines the architecture of a ``CNN``.
 
     Attributes:

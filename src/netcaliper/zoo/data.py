@@ -69,13 +69,13 @@ def npz(file: str | Path, split: Split = "all", *, batch_size: int = 256, option
         DataError: an array is missing, of the wrong dtype or shape, or not finite.
     """
     file = Path(file)
-    arrays = _read_npz(file)
+    arrays = read_npz(file)
     if "x" not in arrays:
         held = ", ".join(sorted(arrays)) or "none"
         raise DataError(
             f"{file.name!r} has no array `x`, it has: {held}; write it with `numpy.savez(file, x=..., y=...)`."
         )
-    return _split(_inputs(arrays["x"], file), _labels(arrays, file), split, batch_size, options)
+    return _split(inputs_array(arrays["x"], "x", repr(file.name)), _labels(arrays, file), split, batch_size, options)
 
 
 def chosen(
@@ -114,6 +114,22 @@ def chosen(
     return rows, np.where(train, drawn, y)[rows]
 
 
+def train_part(
+    examples: int, y: Int[np.ndarray, " N"] | None, split: Split, options: Options | None = None
+) -> Bool[np.ndarray, " N"]:
+    """Mark the training examples of data that come without parts: 3 of 4, stratified by label where that is possible.
+
+    All are marked where nobody asks which they are.
+
+    Raises:
+        DataError: there is one example only.
+    """
+    train = np.ones(examples, dtype=bool)
+    if split != "all" or (options is not None and options.random_labels):
+        train[_train_test(np.arange(examples), y)[1]] = False
+    return train
+
+
 def _split(
     x: Shaped[np.ndarray, "N ..."],
     y: Int[np.ndarray, " N"] | None,
@@ -121,10 +137,7 @@ def _split(
     batch_size: int,
     options: Options | None = None,
 ) -> Batches:
-    train = np.ones(len(x), dtype=bool)
-    if split != "all" or (options is not None and options.random_labels):
-        train[_train_test(np.arange(len(x)), y)[1]] = False
-    rows, labels = chosen(y, train, split, options)
+    rows, labels = chosen(y, train_part(len(x), y, split, options), split, options)
     return Batches(
         torch.from_numpy(x[rows]), None if labels is None else torch.from_numpy(labels), batch_size=batch_size
     )
@@ -140,7 +153,12 @@ def _train_test(rows: Int[np.ndarray, " N"], y: Int[np.ndarray, " N"] | None) ->
         return train_test_split(rows, test_size=TEST_SHARE, random_state=SPLIT_SEED)
 
 
-def _read_npz(file: Path) -> dict[str, np.ndarray]:
+def read_npz(file: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an ``npz`` file by name; pickled ones are not loaded.
+
+    Raises:
+        SpecError: the file is missing or not an ``npz`` file.
+    """
     if not file.is_file():
         raise SpecError(f"`npz`: there is no file {str(file)!r}.")
     try:
@@ -156,23 +174,32 @@ def _read_npz(file: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _inputs(x: Shaped[np.ndarray, "..."], file: Path) -> Shaped[np.ndarray, "..."]:
+def inputs_array(x: Shaped[np.ndarray, "..."], key: str, name: str) -> Shaped[np.ndarray, "..."]:
+    """Return inputs as networks take them: floats as float32, whole numbers (tokens) as int64, masks as they are.
+
+    Args:
+        x: the array ``[examples, ...]``.
+        key: its name, in messages.
+        name: of the file, in messages.
+
+    Raises:
+        DataError: it holds no example, is not finite or of another dtype.
+    """
     if x.ndim < 2:
-        raise DataError(f"{file.name!r}: `x` must have shape [examples, ...], got {list(x.shape)}; add an axis.")
+        raise DataError(f"{name}: `{key}` must have shape [examples, ...], got {list(x.shape)}; add an axis.")
     if len(x) == 0:
-        raise DataError(f"{file.name!r}: `x` holds no example: its shape is {list(x.shape)}.")
+        raise DataError(f"{name}: `{key}` holds no example: its shape is {list(x.shape)}.")
     if x.dtype.kind == "f":
         if not np.isfinite(x).all():
             bad = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))[0])
-            raise DataError(
-                f"{file.name!r}: `x` is not finite, first in example {bad}; remove or repair such examples."
-            )
+            raise DataError(f"{name}: `{key}` is not finite, first in example {bad}; remove or repair such examples.")
         return np.ascontiguousarray(x, dtype=np.float32)
     if x.dtype.kind in "iu" and x.dtype != np.uint8:
         return np.ascontiguousarray(x, dtype=np.int64)
+    if x.dtype.kind == "b":
+        return np.ascontiguousarray(x)
     raise DataError(
-        f"{file.name!r}: `x` is {x.dtype}; store images as float32, scaled as the model expects them, "
-        "and tokens as int64."
+        f"{name}: `{key}` is {x.dtype}; store images as float32, scaled as the model expects them, and tokens as int64."
     )
 
 

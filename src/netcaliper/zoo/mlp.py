@@ -7,11 +7,11 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from netcaliper.zoo.activation import ActivationName, activation
-from netcaliper.zoo.config import Config, Count, Factor, Widths
+from netcaliper.zoo.config import Count, Factor, NetworkConfig, Widths
 from netcaliper.zoo.initializers import InitializerName, initialize, truncated_normal
 
 
-class MLPConfig(Config):
+class MLPConfig(NetworkConfig):
     """Everything that determines the architecture of an ``MLP``.
 
     Attributes:

@@ -10,25 +10,31 @@ from netcaliper.errors import InputError, SpecError
 from netcaliper.fit.seeds import seeded
 from netcaliper.zoo.alexnet import AlexNet, AlexNetConfig
 from netcaliper.zoo.cnn import CNN, CNNConfig
-from netcaliper.zoo.config import Config
+from netcaliper.zoo.config import NetworkConfig
+from netcaliper.zoo.decoder import Decoder, DecoderConfig
+from netcaliper.zoo.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from netcaliper.zoo.mlp import MLP, MLPConfig
 from netcaliper.zoo.resnet import ResNet, ResNetConfig
+from netcaliper.zoo.vit import ViT, ViTConfig
 
-Network = AlexNet | CNN | MLP | ResNet
+Network = AlexNet | CNN | Decoder | EncoderDecoder | MLP | ResNet | ViT
 
 
 class Family(NamedTuple):
     """A network class and the configuration that determines it."""
 
-    network: type[AlexNet] | type[CNN] | type[MLP] | type[ResNet]
-    config: type[Config]
+    network: type[Network]
+    config: type[NetworkConfig]
 
 
 ZOO: dict[str, Family] = {
     "alexnet": Family(AlexNet, AlexNetConfig),
     "cnn": Family(CNN, CNNConfig),
+    "decoder": Family(Decoder, DecoderConfig),
+    "encoder_decoder": Family(EncoderDecoder, EncoderDecoderConfig),
     "mlp": Family(MLP, MLPConfig),
     "resnet": Family(ResNet, ResNetConfig),
+    "vit": Family(ViT, ViTConfig),
 }
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from netcaliper.zoo.config import Config, Count, Factor
+from netcaliper.zoo.config import Count, Factor, NetworkConfig
 from netcaliper.zoo.initializers import InitializerName, initialize
 
 Recipe = Literal["tf", "nguyen"]
@@ -14,7 +14,7 @@ Recipe = Literal["tf", "nguyen"]
 BASE = (16, 32, 64)
 
 
-class ResNetConfig(Config):
+class ResNetConfig(NetworkConfig):
     """Everything that determines the architecture of a ``ResNet``.
 
     Attributes:
