@@ -111,7 +111,6 @@ MODELS = {
     "train mode": (lambda: small_net().train(), InputError, "`model` is in train mode", "`model.eval()`"),
     "meta device": (lambda: small_net().to("meta"), InputError, "`model` has weights on the meta device", "load its weights"),
     "scripted": (scripted, TraceError, "`model` is a TorchScript module", "pass the eager nn.Module"),
-    "compiled": (lambda: torch.compile(small_net()), TraceError, "`model` is compiled", "`model._orig_mod`"),
 }  # fmt: skip
 
 DATA = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from netcaliper.errors import DataError
-from netcaliper.measure.labels import check_labels
+from netcaliper.measure.labels import IGNORED, check_labels
 from netcaliper.trace.batches import as_batch
 
 OUTPUT = torch.zeros(4, 3)
@@ -36,3 +36,14 @@ def test_a_label_without_an_output_is_refused(values, label, example):
 )
 def test_everything_else_is_left_alone(batch, output):
     check_labels(batch, output)
+
+
+def test_the_logits_of_a_mapping_and_of_tokens_are_judged_too():
+    x = torch.zeros(3, 4)
+    with pytest.raises(DataError, match=r"must lie in 0 .. 1 .*got 4 in example 2"):
+        check_labels(as_batch((x, torch.tensor([0, 1, 4]))), {"loss": x[0, 0], "logits": torch.zeros(3, 2)})
+    check_labels(as_batch((x, torch.tensor([0, 1, 4]))), {"features": torch.zeros(3, 2)})
+    tokens = torch.tensor([[0, 1], [IGNORED, 6], [2, 7]])
+    with pytest.raises(DataError, match=r"must lie in 0 .. 6 .*got 7 in example 2"):
+        check_labels(as_batch((x, tokens)), torch.zeros(3, 2, 7))
+    check_labels(as_batch((x, tokens)), torch.zeros(3, 2, 8))

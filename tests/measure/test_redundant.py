@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 import netcaliper as nc
 from netcaliper.measure.protocol import Plan, Sight
-from netcaliper.measure.redundant import RedundantMeasure
+from netcaliper.measure.redundant import FOLDED_UNITS, RedundantMeasure, RedundantState
 from netcaliper.stats.sampling import CALIBRATE
 
 
@@ -77,3 +78,25 @@ def test_too_few_rows_tell_nothing_about_correlation():
     assert "too few rows" in (found.reason or "")
     assert "correlated_neighbors" not in found.fields
     assert "neighbors" not in found.arrays
+
+
+def test_a_wide_site_without_enough_rows_is_declared_and_nothing_is_accumulated():
+    units = FOLDED_UNITS + 8
+    plan = Plan(40, 0)
+    state = RedundantState(units, plan, torch.device("cpu"))
+    for start in (0, 20):
+        index = np.arange(start, start + 20)
+        state.update(Sight(torch.randn(20, 3, units), (), index, torch.from_numpy(plan.fold[index])))
+    expected = 3 * plan.sizes["calibrate"]
+    assert state.skipped == expected < units
+    assert sum(fold.count for fold in state.folds) == state.select.count == 0
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).eval()
+    site = replace(nc.trace(model, torch.randn(2, 2)).sites[0], units=units)
+    findings = RedundantMeasure().finish(site, state, plan)
+    assert findings.reason is not None
+    assert findings.reason.startswith(f"too few rows ({expected} for {units} units)")
+    assert findings.fields == {"rows": expected}
+    paper = RedundantState(units, Plan(40, 0, "paper"), torch.device("cpu"))
+    paper.update(Sight(torch.randn(20, 3, units), (), np.arange(20), torch.from_numpy(plan.fold[:20])))
+    assert paper.skipped is None
+    assert paper.calibrate.count > 0

@@ -69,6 +69,9 @@ def test_zone_and_flats_are_where_the_function_is_linear(name: str) -> None:
 class Bounded(nn.Module):
     """Clipped at bounds that are tensors, infinite until they are set."""
 
+    low: Tensor
+    high: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.a, self.b = nn.Linear(2, 3), nn.Linear(3, 2)

@@ -176,3 +176,13 @@ def test_a_hugging_face_data_set_is_read_in_batches() -> None:
 def test_labels_of_other_lengths_are_not_joined() -> None:
     source = [as_batch((torch.zeros(2, 3), torch.zeros(2, length))) for length in (4, 5)]
     assert [tuple(group.labels.shape) for group in regrouped(source, 4)] == [(2, 4), (2, 5)]
+
+
+def test_ids_and_mask_are_no_inputs_and_labels():
+    form = Form("Encoder", ("input_ids", "attention_mask"), ("input_ids",))
+    ids = torch.randint(5, (2, 3))
+    with pytest.raises(DataError, match=r"holds 0 and 1 like `attention_mask`; give \(\(ids, mask\), labels\)"):
+        as_batch((ids, torch.ones_like(ids)), form=form)
+    assert as_batch((ids, ids + 1), form=form).labels is not None
+    assert as_batch((ids, torch.ones(2)), form=form).labels is not None
+    assert as_batch(((ids, torch.ones_like(ids)), torch.zeros(2)), form=form).mask("attention_mask") is not None

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bestiary import Mixer
 from brute_force import BruteForce, mismatches
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.trace import trace
@@ -62,6 +63,25 @@ def test_a_factor_that_is_a_mixture_is_a_barrier() -> None:
     (sigmoid,) = trace(model, torch.randn(2, 3)).sites
     assert sigmoid.readers == ()
     assert sigmoid.refused == "softmax mixes the units before b"
+
+
+def test_a_layer_over_tokens_reads_units_where_they_are() -> None:
+    graph = trace(Mixer().eval().double(), torch.randn(2, 4, 5, dtype=torch.float64))
+    stream, act = graph.site("blocks.0.add#2"), graph.site("blocks.1.tokens.1")
+    assert stream.barriers == ()
+    assert stream.readers == (act.name,)
+    seen: list[Tensor] = []
+    taps = {act.name: lambda value, *_: seen.append(value.clone())}
+    # a large change of one channel moves the statistics of the norm little where the others are larger still
+    base = torch.randn(2, 4, 6, dtype=torch.float64)
+    for unit in (None, 2):
+        shift = torch.zeros(6, dtype=torch.float64)
+        shift[list(range(6)) if unit is None else unit] = 0.1
+        graph.run(graph.example, taps=taps, overrides={stream.name: lambda _, shift=shift: base + shift})
+    gap = (seen[1] - seen[0]).abs().amax((0, 2))
+    assert act.axis == 2
+    assert int(gap.argmax()) == 2, "the channel shows at its own place, in every unit of the tokens' layer"
+    assert graph.site("blocks.1.add").kind == "stream"
 
 
 def moves(graph: Graph, site: str, reader: str) -> Tensor:

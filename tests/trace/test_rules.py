@@ -73,6 +73,21 @@ def test_moves_equal_brute_force(name: str) -> None:
     assert mismatches(graph, site, BruteForce(graph), list(range(4))) == []
 
 
+def test_the_guard_of_a_division_by_a_norm_is_no_site() -> None:
+    graph = trace(Read(lambda x: F.normalize(x, dim=2)).eval(), torch.randn(2, 2, 6, 6))
+    (site,) = graph.sites
+    assert (site.op, site.readers, site.barriers, graph.skipped) == ("relu", (), (), ())
+    base = torch.rand(1, 4, 6, 6) + 0.1
+    for unit in range(4):
+        other = base.clone()
+        other[:, unit, 2] += 1
+        gap = (F.normalize(other, dim=2) - F.normalize(base, dim=2)).reshape(4, 36).abs().amax(1)
+        assert gap.nonzero().flatten().tolist() == [unit]
+        assert site.consumers[0].columns(unit).tolist() == list(range(36 * unit, 36 * unit + 36))
+    clamped = Read(lambda x: torch.linalg.vector_norm(x, dim=2, keepdim=True).clamp_min(0.5).expand_as(x)).eval()
+    assert [site.op for site in trace(clamped, torch.randn(2, 2, 6, 6)).sites] == ["relu", "clamp_min"]
+
+
 @pytest.mark.parametrize(
     ("function", "by"),
     [

@@ -106,7 +106,7 @@ class Ablations:
         order: ``"random"`` or ``"correlated"``.
         statistics: by site, from ``unit_statistics``; needed for means and correlations.
         apart: ablate every site by itself too, not only all together.
-        permutations: orders in which units are taken away; the paper's number in paper mode.
+        permutations: orders in which units are taken away, 8 by default; the paper's number in paper mode.
 
     Raises:
         InputError: statistics are needed and not given.
@@ -128,7 +128,7 @@ class Ablations:
         order: Order = "random",
         statistics: Mapping[str, UnitStatistics] | None = None,
         apart: bool = True,
-        permutations: int = PERMUTATIONS,
+        permutations: int | None = None,
     ) -> None:
         if (perturbation == "mean" or order == "correlated") and statistics is None:
             raise InputError(
@@ -141,7 +141,9 @@ class Ablations:
         self.order: Order = order
         self.untouched = Untouched(plan, examples)
         paper = plan.mode == "paper"
-        self.permutations, self.steps = (PAPER_PERMUTATIONS, PAPER_STEPS) if paper else (permutations, STEPS)
+        self.permutations, self.steps = (
+            (PAPER_PERMUTATIONS, PAPER_STEPS) if paper else (permutations or PERMUTATIONS, STEPS)
+        )
         scope = partial(Scope, permutations=self.permutations, steps=self.steps, repeats=perturbation == "noise")
         self.scopes = [scope(site.name, [site]) for site in sites if apart or len(sites) == 1]
         if len(sites) > 1:

@@ -9,9 +9,9 @@ from netcaliper.measure.ablation import NETWORK, Ablations
 from netcaliper.trace.graph import NODE, Graph
 
 FEWEST_EXAMPLES, MOST_EXAMPLES = 64, 1000
-FEWEST_SEQUENCES = 16
-"""Examples of a network that predicts something for every token: each of them is many predictions, but with fewer than
-14 not even a perfect agreement shows .8."""
+FEWEST_SEQUENCES = 14
+"""Examples of a network that predicts something for every token: each of them is many predictions, but with fewer
+not even a perfect agreement shows .8 (see ``fewest_trials``)."""
 
 FEWEST_PERMUTATIONS = 3
 """Orders of units where more would cost too much: as many as the paper has."""

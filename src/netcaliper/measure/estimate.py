@@ -9,7 +9,7 @@ import torch
 from netcaliper.errors import InputError
 from netcaliper.measure.dry_run import DryRun
 from netcaliper.measure.network_run import NetworkRun
-from netcaliper.measure.redundant import FOLDED_UNITS
+from netcaliper.measure.redundant import FOLDED_UNITS, accumulated
 from netcaliper.stats.sampling import FOLDS
 
 WORKSPACE = 4
@@ -117,19 +117,16 @@ class _Taken:
 
 def _covariances(run: NetworkRun, dry: DryRun) -> list[_Taken]:
     """Return the covariances that are taken, leaving out those for which there are too few rows."""
-
-    def enough(width: int, positions: int) -> bool:
-        return run.plan.expected_rows(width, positions) > width + 1
-
     taken = []
     if any(m.name == "redundant" for m in run.measures):
         for site in run.sites:
-            if enough(site.units, site.rows(dry.shapes[site.node], dry.examples).shape[1]):
+            if accumulated(run.plan, site.units, site.rows(dry.shapes[site.node], dry.examples).shape[1]):
                 folds = FOLDS if site.units <= FOLDED_UNITS else 1
                 taken.append(_Taken(f"{site.name} ({site.units:,} units)", site.units, 1 + folds))
     layouts = {} if run.needed is None else {source.layout: source for source in run.needed.inputs.values()}
     for source in layouts.values():
-        if enough(source.columns, source.width(dry.shapes[source.source], dry.examples)):
+        rows = run.plan.expected_rows(source.columns, source.width(dry.shapes[source.source], dry.examples))
+        if rows > source.columns + 1:
             taken.append(_Taken(f"the input of {source.node.name} ({source.columns:,} columns)", source.columns, 1))
     return taken
 

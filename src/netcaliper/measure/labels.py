@@ -3,6 +3,7 @@
 Class selectivity reads them; and labels that cannot be right show that data and model do not match.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -24,8 +25,9 @@ def class_labels(batch: Batch) -> Int[Tensor, " examples"] | None:
 def check_labels(batch: Batch, output: Any) -> None:
     """Refuse labels that no output of a classifier stands for.
 
-    Judged are one integer label an example against outputs ``[examples, classes]`` with two or more classes; anything
-    else (one logit, targets of a regression, structured outputs) is left alone.
+    Judged are integer labels, one an example against outputs ``[examples, classes]`` with two or more classes, or one a
+    token against ``[examples, tokens, vocabulary]``; the outputs of a mapping are its ``logits``. Anything else (one
+    logit, targets of a regression, several outputs) is left alone.
 
     Args:
         batch: a batch with its labels, if it has any.
@@ -34,19 +36,20 @@ def check_labels(batch: Batch, output: Any) -> None:
     Raises:
         DataError: a label is below 0 or not below the number of outputs; the message names the first example.
     """
-    labels = batch.labels
-    if not isinstance(labels, Tensor) or not isinstance(output, Tensor):
+    labels, scores = batch.labels, output.get("logits") if isinstance(output, Mapping) else output
+    if not isinstance(labels, Tensor) or not isinstance(scores, Tensor):
         return
-    if not _whole(labels) or labels.shape != (batch.size,) or output.dim() != 2 or output.shape[1] < 2:
+    tokens = scores.dim() == 3 and labels.dim() == 2
+    if not _whole(labels) or not (tokens or scores.dim() == 2) or labels.shape != scores.shape[:-1]:
         return
-    classes = output.shape[1]
+    classes = scores.shape[-1]
     wrong = ((labels < 0) & (labels != IGNORED)) | (labels >= classes)
-    if bool(wrong.any()):
-        first = int(wrong.nonzero()[0])
+    if classes >= 2 and bool(wrong.any()):
+        place = tuple(wrong.nonzero()[0].tolist())
         raise DataError(
             f"labels of `data` must lie in 0 .. {classes - 1} because `model` has {classes} outputs, got "
-            f"{int(labels[first])} in example {int(batch.indices[first])}; renumber the labels, give the data that the "
-            "model was trained on, or leave labels out."
+            f"{int(labels[place])} in example {int(batch.indices[place[0]])}; renumber the labels, give the data that "
+            "the model was trained on, or leave labels out."
         )
 
 

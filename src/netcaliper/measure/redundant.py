@@ -39,6 +39,8 @@ class RedundantMeasure:
 
     def finish(self, site: Site, state: "RedundantState", plan: Plan) -> Findings:
         """Judge the site."""
+        if state.skipped is not None:
+            return Findings({"rows": state.skipped}, reason=_too_few(site.units, state.skipped))
         calibrate, select = state.calibrate.finish(), state.select.finish()
         fields: dict[str, object] = {"rows": calibrate.count, "select_rows": select.count}
         arrays = {"spectrum": spectrum(calibrate.covariance)}
@@ -68,7 +70,14 @@ class RedundantMeasure:
 
 
 class RedundantState:
-    """Covariances of the sampled calibrate rows (by fold where that is affordable) and of the sampled select rows."""
+    """Covariances of the sampled calibrate rows (by fold where that is affordable) and of the sampled select rows.
+
+    Where a wide site will not have more rows than units, by the positions of the first batch, nothing is accumulated:
+    nothing could be judged, and the memory is that of many sites that can.
+
+    Attributes:
+        skipped: the number of rows expected, if they are too few to be accumulated.
+    """
 
     def __init__(self, units: int, plan: Plan, device: torch.device) -> None:
         self.plan = plan
@@ -77,10 +86,15 @@ class RedundantState:
         self.folds = [Covariance(units, device) for _ in range(FOLDS if units <= FOLDED_UNITS else 1)]
         self.select = Covariance(units, device)
         self.examples = 0
+        self.skipped: int | None = None
 
     def update(self, sight: Sight) -> None:
         """Take in one batch."""
         width = sight.value.shape[1]
+        if self.examples == 0 and not accumulated(self.plan, self.units, width):
+            self.skipped = self.plan.expected_rows(self.units, width)
+        if self.skipped is not None:
+            return
         example, position = self.plan.sample(sight.index, CALIBRATE, self.units, width, sight.valid)
         self.examples += len(np.unique(example))
         fold = self.plan.fold[sight.index[example]] % len(self.folds)
@@ -97,6 +111,7 @@ class RedundantState:
             mine.merge(theirs)
         self.select.merge(other.select)
         self.examples += other.examples
+        self.skipped = other.skipped if self.skipped is None else self.skipped
 
     @property
     def calibrate(self) -> Covariance:
@@ -115,6 +130,11 @@ class RedundantState:
             if number != fold:
                 total.merge(state)
         return total
+
+
+def accumulated(plan: Plan, units: int, width: int) -> bool:
+    """Tell whether covariances are taken of a site whose examples have ``width`` positions."""
+    return units <= FOLDED_UNITS or plan.mode == "paper" or plan.expected_rows(units, width) > units + 1
 
 
 def _rows(sight: Sight, example: Int[np.ndarray, " rows"], position: Int[np.ndarray, " rows"]) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """How wide the network really is, in words: one sentence for the headline, a few more for what is behind it."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from netcaliper.reading.left_open import undefined, why_not_prunable
@@ -54,7 +55,8 @@ def network_verdict(reading: ReadingRecord) -> str:
             said.append(f"{where}, at most {most} are needed{_mix(judged, total - left)}.")
         else:
             # The units of a coupled group show at several sites and are counted once elsewhere.
-            inner = [site for site in judged if site.group is None]
+            shown = Counter(site.group for site in reading.sites)
+            inner = [site for site in judged if site.group is None or shown[site.group] == 1]
             said.append(f"{where}, at most {count(left)} of {units(total)} are needed{_mix(inner, total - left)}.")
     said += _needed_at(network.needed_at_97)
     said += _prunable(network, reading.twin, reading.warnings)

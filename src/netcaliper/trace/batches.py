@@ -166,6 +166,7 @@ def as_batch(raw: Any, *, form: Form = UNKNOWN, start: int = 0) -> Batch:
     labels, required = None, form.inputs_required
     listed = isinstance(raw, (list, tuple))
     if listed and len(raw) == 2 and (_is_group(raw[0]) or required < 2 or not _is_tensor(raw[1])):
+        _check_labels_are_no_mask(raw, form)
         raw, labels = raw
     elif listed and len(raw) == required + 1 and required >= 2:
         *inputs, labels = raw
@@ -197,6 +198,23 @@ def as_batch(raw: Any, *, form: Form = UNKNOWN, start: int = 0) -> Batch:
     form.check(len(args), kwargs)
     index = torch.arange(start, start + size)
     return Batch(args, kwargs, labels, size, start, index, form.names[: len(args)])
+
+
+def _check_labels_are_no_mask(pair: Any, form: Form) -> None:
+    """Refuse ``(ids, mask)``: read as ``(inputs, labels)`` it would count the padding.
+
+    Raises:
+        DataError: the second tensor looks like a mask of the first one, and the model takes one there.
+    """
+    ids, second = (_tensor(value, "the batch") if _is_tensor(value) else None for value in pair)
+    if ids is None or second is None or "mask" not in "".join(form.names[1:2]) or ids.dim() != 2:
+        return
+    if ids.shape == second.shape and not ids.is_floating_point() and bool(((second == 0) | (second == 1)).all()):
+        raise DataError(
+            f"a batch of two tensors is read as `(inputs, labels)`, got a second one of shape {tuple(second.shape)} "
+            f"that holds 0 and 1 like `{form.names[1]}`; give ((ids, mask), labels), or a dict with `{form.names[1]}` or "
+            "`labels`"
+        )
 
 
 def _is_mapping(value: Any) -> bool:
@@ -469,4 +487,7 @@ def count_examples(data: Any, *, form: Form = UNKNOWN) -> int:
         sampler = getattr(loader.batch_sampler, "sampler", None)
         if sampler is not None and hasattr(sampler, "__len__"):
             return len(sampler)
+    counted = getattr(data, "dataset", None)
+    if isinstance(counted, range):  # batches that are made from disk anew in every pass, and know how many there are
+        return len(counted)
     return sum(as_batch(raw, form=form).size for raw in raw_batches(data))

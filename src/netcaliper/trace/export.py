@@ -54,14 +54,12 @@ def check_model(model: Any) -> None:
 
     Raises:
         InputError: not a module, or a module that is in train mode, has non-finite or missing weights.
-        TraceError: the module is scripted or compiled.
+        TraceError: the module is scripted.
     """
     if isinstance(model, torch.jit.ScriptModule):
         raise TraceError(
             "`model` is a TorchScript module, whose Python code is gone; pass the eager nn.Module it was scripted from"
         )
-    if isinstance(model, torch._dynamo.eval_frame.OptimizedModule):
-        raise TraceError("`model` is compiled by torch.compile; pass the module it wraps: `model._orig_mod`")
     if not isinstance(model, nn.Module):
         raise InputError(
             f"`model` must be a torch.nn.Module, got {type(model).__name__}; call the factory first if it is one"

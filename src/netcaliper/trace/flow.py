@@ -64,7 +64,7 @@ class Found:
     units: int
     rows: Ids
     consumers: dict[tuple[str, int], Consumer] = field(default_factory=dict)
-    links: list[tuple[int, torch.Tensor, tuple[str, ...]]] = field(default_factory=list)
+    links: list[tuple[int, Ids | None, tuple[str, ...]]] = field(default_factory=list)
     readers: list[str] = field(default_factory=list)
     barriers: list[str] = field(default_factory=list)
     refused: str | None = None
@@ -396,17 +396,17 @@ class Sweep:
                 passing[incoming] = layer  # only some positions carry it (not the class token): follow it on its own
                 continue
             units = line(layer.ids, axis, site.units)
-            if layer.mixed or bool((units == MIXED).any()):
-                if kind == "gate" and self._reads_apart(incoming, inputs, axis):
-                    reader.readers.append(site.name)
-                else:
-                    reader.barriers.append(
-                        f"{(layer.through or ('the path to it',))[-1]} mixes the units before {site.name}"
-                    )
-            else:
+            if not bool((units == MIXED).any()):
                 reader.links.append((number, units, layer.through))
-                if kind != "stream":
-                    reader.readers.append(site.name)
+            elif kind != "stream" and self._reads_apart(incoming, layer, inputs):
+                reader.links.append((number, None, layer.through))
+            else:
+                reader.barriers.append(
+                    f"{(layer.through or ('the path to it',))[-1]} mixes the units before {site.name}"
+                )
+                continue
+            if kind != "stream":
+                reader.readers.append(site.name)
         ids = along(axis, value.dim(), torch.arange(site.units))
         origin = frozenset({node.name}) if kind == "stream" else carried.origin
         fresh = Carried(carried.rows, {number: Layer(ids), **passing}, origin)
@@ -414,14 +414,14 @@ class Sweep:
             self._mark_output(fresh)
         return fresh
 
-    def _reads_apart(self, number: int, operands: tuple[Node, ...], axis: int) -> bool:
-        """Tell whether a gated product reads one unit in each factor, as in ``a, b = sigmoid(x).chunk(2)``, ``a * b``.
+    def _reads_apart(self, number: int, layer: Layer, operands: tuple[Node, ...]) -> bool:
+        """Tell whether every factor of every entry of a site reads one unit at most, though not at the site's own axis.
 
-        The product of two units is no mixture: both are named by the position at which it reads them.
+        A token-mixing layer makes units along the tokens and leaves the channels where they are. A product of two units
+        (``a, b = sigmoid(x).chunk(2)``, ``a * b``) is no mixture either: both are named by the place that reads them.
         """
-        layers = [self._of(n).sites[number] for n in operands if number in self._of(n).sites]
-        lines = [line(layer.ids, axis, layer.ids.shape[axis]) for layer in layers if set(varying(layer.ids)) <= {axis}]
-        return len(lines) == len(layers) and not any(bool((units == MIXED).any()) for units in lines)
+        parts = [self._of(n).sites[number] for n in operands if number in self._of(n).sites]
+        return not any(bool((part.ids == MIXED).any()) for part in parts or [layer])
 
     def _kind(
         self, node: Node, value: Tensor, carried: Carried
@@ -432,6 +432,8 @@ class Sweep:
             return "gate", "glu", tuple(operands), None
         if self.regions.root.get(node) is not node and self.regions.exits(node):
             if op not in ACTIVATIONS and self._feeds_a_statistic(node, carried):
+                return None, "", (), None
+            if _guards_a_norm(node):
                 return None, "", (), None
             root = self.regions.root[node]
             if op in ACTIVATIONS and node not in self.regions.joins:
@@ -500,7 +502,7 @@ class Sweep:
         for site in reversed(self.found):
             for number, units, through in site.links:
                 later = self.found[number]
-                if later.kind == "stream":
+                if later.kind == "stream" and units is not None:
                     self._compose(site, later, units, through)
         internal = {number for number, site in enumerate(self.found) if self._serves_a_gate(site)}
         unread = {number for number, site in enumerate(self.found) if not self._has_reader(site)}
@@ -541,6 +543,7 @@ class Sweep:
         gate = self.found[number]
         return (
             gate.kind == "gate"
+            and units is not None
             and site.node in gate.node.all_input_nodes
             and torch.equal(units, torch.arange(site.units))
         )
@@ -573,6 +576,17 @@ def _acts_spatially(weighted: Weighted) -> bool:
         return False
     value = weighted.weight.meta.get("val")
     return isinstance(value, Tensor) and any(int(size) > 1 for size in value.shape[2:])
+
+
+def _guards_a_norm(node: Node) -> bool:
+    """Tell whether a clamp only keeps the divisor of ``x / max(|x|, eps)`` from zero, as in ``F.normalize``."""
+    divisors = {node, *(user for user in node.users if operation(user) == "aten.expand")}
+    users = {user for divisor in divisors for user in divisor.users} - divisors
+    return (
+        operation(node) == "aten.clamp_min"
+        and operation(node.args[0]) == "aten.linalg_vector_norm"  # type: ignore[arg-type]
+        and all(operation(user) == "aten.div" and user.args[1] in divisors for user in users)
+    )
 
 
 def _summarizes(a: Node, b: Node) -> bool:

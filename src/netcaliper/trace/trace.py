@@ -18,7 +18,7 @@ from netcaliper.trace.graph import Graph
 from netcaliper.trace.groups import WeightAxis, couple
 from netcaliper.trace.ids import MIXED, line
 from netcaliper.trace.program import Program
-from netcaliper.trace.replay import check_deterministic, check_replay
+from netcaliper.trace.replay import BATCH_SIZES, check_deterministic, check_replay
 from netcaliper.trace.site import Site
 from netcaliper.trace.wrappers import unwrapped
 
@@ -59,6 +59,7 @@ def trace(model: nn.Module, example: Any, *, name: str | None = None) -> Graph:
                 f" `example.to({str(device)!r})`"
             )
     check_values(batch, "`example`")
+    batch = batch.first(max(BATCH_SIZES))  # a loader's batch of hundreds would show nothing more
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         _check_forward(model, batch)
         exported = export(model, batch)
