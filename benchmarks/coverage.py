@@ -145,21 +145,25 @@ def counted(pairs: Iterable[tuple[str, int]]) -> dict[str, dict[str, int]]:
 
 def reason_of(text: str) -> str:
     """Return a reason without the names, shapes and lines that differ from place to place."""
-    text = re.sub(r" \(line \d+ of [^`]*`[^`]*`\)", "", text)
-    text = re.sub(r"of shape \([^)]*\)|in shape \([^)]*\)|\(\d+ units\)", "", text)
-    text = re.sub(
-        r"(.*) mixes the units before .*", lambda m: f"{kind_of(m[1])} mixes the units before they are read", text
-    )
-    text = re.sub(r"consumer \S+", "a consumer", text)
-    text = re.sub(r"through \S+(, \S+)*, which", "through a normalization, which", text)
-    text = re.sub(r"[\d,]*\d(\.\d+)?", "N", text)
+    for pattern, word in _PLACES:
+        text = re.sub(pattern, word, text)
     return re.sub(r"\s+", " ", text).strip(" ;")
 
 
-def kind_of(name: str) -> str:
-    """Return the operation at the end of a name like ``blocks.3.attn.softmax#2``."""
-    last = name.rpartition(".")[2].partition("#")[0]
-    return last if not last.isdigit() else "a module"
+_PLACES = (
+    (r" \(line \d+ of [^`]*`[^`]*`\)", ""),
+    (r"(of|in) shape \([^)]*\)|\(\d+ units\)", ""),
+    (r"\S*?([A-Za-z_]+)[\dN]*(#[\dN]+)? mixes the units before .*", r"\1 mixes the units before they are read"),
+    (r"(a )?\S+ reads several units with one column", "a weight reads several units with one column"),
+    (r"lost at \S+, which", "lost at a layer that"),
+    (r"lost at (\S+) at \S+", r"lost at \1"),
+    (r"[^:;]+ reads its units before", " something else (a later site, an output) reads its units before"),
+    (r"input columns of [^)]+\)", "input columns of a consumer)"),
+    (r"(?<!a )consumer \S+", "a consumer"),
+    (r"through \S+(, \S+)*, which", "through a normalization, which"),
+    (r"[\d,]*\d(\.\d+)?", "N"),
+)
+"""What differs from place to place, and what stands for it; once put in its place, it stays."""
 
 
 def checked(model: torch.nn.Module, graph: Graph, data: Sequence[Any], reading: Any, name: str) -> dict[str, Any]:
@@ -255,7 +259,7 @@ def together(tables: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dic
     total: dict[str, dict[str, int]] = {}
     for one in tables:
         for reason, counts in one.items():
-            entry = total.setdefault(reason, {"models": 0, "places": 0, "units": 0})
+            entry = total.setdefault(reason_of(reason), {"models": 0, "places": 0, "units": 0})
             entry["models"] += 1
             for key, count in counts.items():
                 entry[key] += count
@@ -264,7 +268,8 @@ def together(tables: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dic
 
 def sites_by_reason(tables: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, int]:
     """Count sites by reason."""
-    return {reason: counts["places"] for reason, counts in together(tables).items()}
+    found = {reason: counts["places"] for reason, counts in together(tables).items()}
+    return {reason: count for reason, count in found.items() if not reason.startswith("give more examples")}
 
 
 def line(name: str, one: Mapping[str, Any]) -> str:

@@ -108,7 +108,6 @@ TIMM: dict[str, tuple[int, dict[str, Any]]] = {
     "mobilevit_xxs": (64, {}),
     "mobilevitv2_050": (64, {}),
     "naflexvit_base_patch16_gap": (64, {"embed_dim": 96, "depth": 3, "num_heads": 3}),
-    "pnasnet5large": (96, {}),
     "nextvit_small": (64, {}),
     "nf_resnet26": (64, {}),
     "eca_nfnet_l0": (64, {}),
@@ -278,6 +277,14 @@ TRANSFORMERS: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
     ),
     "ALBERT": ("AlbertForSequenceClassification", "AlbertConfig", _tokens, ENCODER | {"embedding_size": 24}),
     "MPNet": ("MPNetForSequenceClassification", "MPNetConfig", _tokens, ENCODER),
+    "RoFormer": ("RoFormerForSequenceClassification", "RoFormerConfig", _tokens, ENCODER | {"embedding_size": 24}),
+    "SqueezeBERT": (
+        "SqueezeBertForSequenceClassification", "SqueezeBertConfig", _tokens, ENCODER | {"embedding_size": 32},
+    ),
+    "ModernBERT": (
+        "ModernBertForSequenceClassification", "ModernBertConfig", _tokens,
+        ENCODER | {"local_attention": 6, "cls_token_id": 0, "sep_token_id": 1},
+    ),
     # decoders
     "GPT-2": (
         "GPT2LMHeadModel", "GPT2Config", _tokens,
@@ -300,6 +307,17 @@ TRANSFORMERS: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
     "Gemma 2": ("Gemma2ForCausalLM", "Gemma2Config", _tokens, GROUPED | {"sliding_window": 6}),
     "Gemma 3": ("Gemma3ForCausalLM", "Gemma3TextConfig", _tokens, GROUPED | {"sliding_window": 6}),
     "Phi": ("PhiForCausalLM", "PhiConfig", _tokens, DECODER),
+    "Phi-3": ("Phi3ForCausalLM", "Phi3Config", _tokens, GROUPED),
+    "Falcon": ("FalconForCausalLM", "FalconConfig", _tokens, DECODER),
+    "GPT-J": (
+        "GPTJForCausalLM", "GPTJConfig", _tokens,
+        WORDS | {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4, "use_cache": False},
+    ),
+    "StableLM": ("StableLmForCausalLM", "StableLmConfig", _tokens, GROUPED),
+    "StarCoder2": ("Starcoder2ForCausalLM", "Starcoder2Config", _tokens, GROUPED),
+    "Cohere": ("CohereForCausalLM", "CohereConfig", _tokens, GROUPED),
+    "OLMo 2": ("Olmo2ForCausalLM", "Olmo2Config", _tokens, GROUPED),
+    "Granite": ("GraniteForCausalLM", "GraniteConfig", _tokens, GROUPED),
     # mixtures of experts
     "Mixtral": (
         "MixtralForCausalLM", "MixtralConfig", _tokens, GROUPED | {"num_local_experts": 4, "num_experts_per_tok": 2},
@@ -332,6 +350,13 @@ TRANSFORMERS: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
         BOTH | {"num_mel_bins": 16, "max_source_positions": 32, "max_target_positions": 32, "suppress_tokens": None,
                 "begin_suppress_tokens": None},
     ),
+    "Blenderbot": (
+        "BlenderbotForConditionalGeneration", "BlenderbotConfig", _two_sequences,
+        BOTH | {"max_position_embeddings": 32},
+    ),
+    "M2M100": (
+        "M2M100ForConditionalGeneration", "M2M100Config", _two_sequences, BOTH | {"max_position_embeddings": 32},
+    ),
     # vision
     "ViT": ("ViTForImageClassification", "ViTConfig", _images(32), IMAGE),
     "DeiT": ("DeiTForImageClassification", "DeiTConfig", _images(32), IMAGE),
@@ -356,6 +381,11 @@ TRANSFORMERS: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
     ),
     "DINOv2": ("Dinov2ForImageClassification", "Dinov2Config", _images(28), IMAGE | {"image_size": 28,
                                                                                     "patch_size": 7}),
+    "BEiT": ("BeitForImageClassification", "BeitConfig", _images(32), IMAGE),
+    "SigLIP": ("SiglipForImageClassification", "SiglipConfig", _images(32), {
+        "text_config": WORDS | SMALL | {"max_position_embeddings": 32},
+        "vision_config": SMALL | {"image_size": 32, "patch_size": 8}, "num_labels": CLASSES,
+    }),
     # audio
     "Wav2Vec2": ("Wav2Vec2ForCTC", "Wav2Vec2Config", _sounds, SOUND),
     "HuBERT": ("HubertForCTC", "HubertConfig", _sounds, SOUND),
@@ -363,6 +393,7 @@ TRANSFORMERS: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
         "ASTForAudioClassification", "ASTConfig", _audio_patches,
         SMALL | {"num_mel_bins": 32, "max_length": 64, "num_labels": CLASSES},
     ),
+    "WavLM": ("WavLMForCTC", "WavLMConfig", _sounds, SOUND),
     # state space
     "Mamba": (
         "MambaForCausalLM", "MambaConfig", _tokens,

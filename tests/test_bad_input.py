@@ -181,7 +181,7 @@ def test_good_input_is_not_refused():
 NPZ = {
     "nan": ({"x": np.full((9, 1, 6, 6), np.nan)}, "`x` is not finite", "remove or repair"),
     "no example": ({"x": np.zeros((0, 1, 6, 6), np.float32)}, "holds no example", "shape"),
-    "no x": ({"z": np.zeros((9, 2))}, "has no array `x`, it has: z", "numpy.savez"),
+    "no x": ({"z": np.zeros((9, 2))}, "must hold an array `x`", "numpy.savez"),
     "bytes": ({"x": np.zeros((9, 1, 6, 6), np.uint8)}, "`x` is uint8", "store images as float32"),
     "labels of another length": ({"x": np.zeros((9, 1, 6, 6)), "y": np.zeros(8, int)}, "`y` must have shape [9]", "one label"),
     "labels out of range": ({"x": X.numpy(), "y": np.full(48, 12)}, "must lie in 0 .. 2", "renumber the labels"),

@@ -49,11 +49,13 @@ def test_units_of_a_skipped_place(script: ModuleType, reason: str, units: int) -
             "its units lie along 2 axes (1, 3) of shape (2, 8, 256, 8) (line 96 of coat.py: `EV_hat = f(x)`)",
             "its units lie along 2 axes (1, 3) of shape (2, 8, 64, 16) (line 97 of coat.py: `y = g(x)`)",
         ),
+        ("b.0 reads several units with one column (so)", "c reads several units with one column (so)"),
+        ("consumer a.b reads every unit", "consumer c reads every unit"),
         ("a.grouped is not in the rule table (line 3 of a.py: `x`)", "a.grouped is not in the rule table"),
     ],
 )
 def test_reasons_of_two_places_are_one_reason(script: ModuleType, one: str, other: str) -> None:
-    assert script.reason_of(one) == script.reason_of(other)
+    assert script.reason_of(one) == script.reason_of(other) == script.reason_of(script.reason_of(one))
 
 
 def test_a_site_with_a_barrier_is_not_resolved_and_skipped_units_count(script: ModuleType) -> None:

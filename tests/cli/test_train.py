@@ -251,7 +251,7 @@ def test_the_recipes_of_the_docs_are_commands():
     known = {name for parameter in cli.commands["train"].params for name in parameter.opts}
     assert set(options) - {"--help"} <= known
     for line in lines:
-        program, name, *arguments = shlex.split(line)
+        program, name, *arguments = shlex.split(line, comments=True)
         assert (program, name) == ("netcaliper", "train")
         given = cli.commands["train"].make_context("train", arguments).params
         family, values = parse_call(given["model"], given["model"].removeprefix("zoo:"), "")
@@ -317,7 +317,7 @@ def test_all_examples_leave_none_to_test(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("zoo:vgg", *QUICK), 2, "there are: alexnet, cnn, mlp, resnet"),
+        (("zoo:vgg", *QUICK), 2, "there are: alexnet, cnn, decoder, encoder_decoder, mlp, resnet, vit"),
         (("command_line:small_net", *QUICK), 2, "is not a network of the zoo, and only those become checkpoint"),
         ((MODEL, "--data", "cifar10:/nowhere"), 2, "has no train.parquet"),
         (("zoo:resnet(depth=8)", *QUICK), 2, "`model` fails on a batch of shape [64, 1, 8, 8]: Given groups=1"),

@@ -325,3 +325,31 @@ def test_the_trained_network_is_no_twin_of_itself() -> None:
     model, x = net().eval(), torch.randn(8, 3)
     with pytest.raises(InputError, match="`twin` must return an untrained network, got one with the very weights"):
         make_twin(trace(model, x), [x], Plan(8, 0), lambda: deepcopy(model))
+
+
+class Lazy(nn.Module):
+    """Fills a buffer outside the state dict at its first call; another one holds infinite bounds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 8), nn.Linear(8, 2)
+        self.register_buffer("position", torch.zeros(1), persistent=False)
+        self.register_buffer("low", torch.tensor(-torch.inf))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.position.shape != x.shape[1:]:
+            self.position = torch.arange(3.0)
+        return self.second(torch.relu(torch.clamp(self.first(x + self.position), self.low, self.low.neg())))
+
+
+def test_a_twin_of_a_network_with_buffers_that_are_filled_in_and_bounds_that_are_infinite() -> None:
+    def build() -> nn.Module:
+        return Lazy().eval()
+
+    torch.manual_seed(0)
+    data = [torch.randn(60, 3)]
+    graph = trace(build(), data[0])
+    made = make_twin(graph, data, Plan(60, 0), build, seed=0)
+    assert made.kind == "factory"
+    assert torch.equal(made.graph.program.tensors["position"], torch.arange(3.0))
+    assert made.graph.run(data[0]).output.isfinite().all()

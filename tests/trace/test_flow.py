@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bestiary import Mixer
 from brute_force import BruteForce, mismatches
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.trace import trace
@@ -65,27 +64,37 @@ def test_a_factor_that_is_a_mixture_is_a_barrier() -> None:
     assert sigmoid.refused == "softmax mixes the units before b"
 
 
+class Tokens(nn.Module):
+    """A residual sum over channels, read by a layer over tokens with a nonlinearity of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = nn.Linear(5, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+        self.up, self.down = nn.Linear(4, 3), nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        x = x + self.b(x)
+        return self.head(x + self.down(torch.tanh(self.up(x.transpose(1, 2)))).transpose(1, 2))
+
+
 def test_a_layer_over_tokens_reads_units_where_they_are() -> None:
-    graph = trace(Mixer().eval().double(), torch.randn(2, 4, 5, dtype=torch.float64))
-    stream, act = graph.site("blocks.0.add#2"), graph.site("blocks.1.tokens.1")
-    assert stream.barriers == ()
-    assert stream.readers == (act.name,)
-    seen: list[Tensor] = []
-    taps = {act.name: lambda value, *_: seen.append(value.clone())}
-    # a large change of one channel moves the statistics of the norm little where the others are larger still
-    base = torch.randn(2, 4, 6, dtype=torch.float64)
-    for unit in (None, 2):
-        shift = torch.zeros(6, dtype=torch.float64)
-        shift[list(range(6)) if unit is None else unit] = 0.1
-        graph.run(graph.example, taps=taps, overrides={stream.name: lambda _, shift=shift: base + shift})
-    gap = (seen[1] - seen[0]).abs().amax((0, 2))
-    assert act.axis == 2
-    assert int(gap.argmax()) == 2, "the channel shows at its own place, in every unit of the tokens' layer"
-    assert graph.site("blocks.1.add").kind == "stream"
+    graph = trace(Tokens().eval(), torch.randn(2, 4, 5))
+    stream, tanh, after = graph.sites
+    assert [(s.kind, s.units, s.axis) for s in graph.sites] == [
+        ("stream", 6, 2),
+        ("activation", 3, 2),
+        ("stream", 6, 2),
+    ]
+    assert (stream.readers, stream.barriers, stream.refused) == ((tanh.name,), (), None)
+    assert [c.name for c in stream.consumers] == ["head"]
+    assert [c.unit_of_column.tolist() for c in tanh.consumers] == [[0, 1, 2]]
+    assert moves(graph, stream.name, tanh.name, axis=1).tolist() == torch.eye(6, dtype=torch.bool).tolist()
+    assert [c.name for c in after.consumers] == ["head"]
 
 
-def moves(graph: Graph, site: str, reader: str) -> Tensor:
-    """Return which units of a later site change when one unit of a site does, ``[units, units of the reader]``."""
+def moves(graph: Graph, site: str, reader: str, axis: int = -1) -> Tensor:
+    """Return which places along an axis of a later site change when one unit of a site does, ``[units, places]``."""
     seen: list[Tensor] = []
     taps = {reader: lambda value, *_: seen.append(value.clone())}
     graph.run(graph.example, taps=taps)
@@ -93,4 +102,23 @@ def moves(graph: Graph, site: str, reader: str) -> Tensor:
         shift = torch.zeros(graph.site(site).units)
         shift[unit] = 1.0
         graph.run(graph.example, taps=taps, overrides={site: lambda value, shift=shift: value + shift})
-    return torch.stack([(other != seen[0]).any(0) for other in seen[1:]])
+    return torch.stack([(other != seen[0]).movedim(axis, -1).flatten(0, -2).any(0) for other in seen[1:]])
+
+
+class Clipped(nn.Module):
+    """Two linear maps with a clamp between them, at bounds that are stored."""
+
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.register_buffer("low", torch.tensor(-bound))
+        self.register_buffer("high", torch.tensor(bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.clamp(self.first(x), self.low, self.high))
+
+
+def test_a_clamp_at_infinite_bounds_is_no_nonlinearity() -> None:
+    x = torch.randn(4, 3)
+    assert [site.op for site in trace(Clipped(0.5).eval(), x).sites] == ["clamp"]
+    assert trace(Clipped(float("inf")).eval(), x).sites == ()

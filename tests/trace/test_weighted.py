@@ -80,6 +80,23 @@ def test_one_dimensional_convolutions_and_embeddings() -> None:
     ]
 
 
+class EveryHead(nn.Module):
+    """One Linear for all heads: its column c reads unit c of every head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 8), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.relu(self.a(x)).reshape(-1, 2, 4)).sum(1)
+
+
+def test_a_weight_that_all_heads_share_is_a_barrier_with_its_reason() -> None:
+    (site,) = trace(EveryHead().eval(), torch.randn(2, 3)).sites
+    assert site.consumers == ()
+    assert site.refused == "b reads several units with one column (they lie along another axis too)"
+
+
 class Experts(nn.Module):
     """Each token goes to the better of two experts; a residual sum before, a residual sum and a head after."""
 

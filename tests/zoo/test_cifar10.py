@@ -189,7 +189,7 @@ def test_files_that_hold_something_else(tmp_path, kind, message):
 @pytest.mark.parametrize(("module", "package"), [("pyarrow", "pyarrow"), ("PIL.Image", "Pillow")])
 def test_a_missing_library_names_the_extra(folder, monkeypatch, module, package):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(DataError, match=rf"`cifar10` needs {package}: pip install 'netcaliper\[cifar10\]'"):
+    with pytest.raises(DataError, match=rf"`cifar10` needs {package}: pip install 'netcaliper\[parquet\]'"):
         cifar10(folder, "test")
 
 

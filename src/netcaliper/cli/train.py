@@ -110,8 +110,8 @@ def train(
     from netcaliper.fit.saving import Saving
     from netcaliper.fit.train import accuracy, fit
     from netcaliper.specs.data import data_options, load_data
+    from netcaliper.specs.datasets.stream import Indexed, Stream
     from netcaliper.specs.model import load_model
-    from netcaliper.specs.stream import Indexed, Stream
     from netcaliper.zoo.checkpoint import save_checkpoint
     from netcaliper.zoo.models import name_of
 

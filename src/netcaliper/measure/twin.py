@@ -157,12 +157,16 @@ def _built(graph: Graph, build: Callable[[], nn.Module], seed: int) -> Graph:
             "network anew"
         )
     own, state = graph.program.tensors, {}
-    for name, tensor in _named(unwrapped(module), own).items():
+    module = unwrapped(module)
+    stored = module.state_dict()
+    for name, tensor in _named(module, own).items():
         if tensor.is_meta:
             raise InputError(
                 f"`twin` must return a network with numbers, got `{name}` on the meta device; initialize it"
             )
         old = own.get(name)
+        if name not in stored and old is not None and (tensor.shape != old.shape or tensor.dtype != old.dtype):
+            continue  # a buffer outside the state dict that is filled in at the first call: the graph's own stays
         dtype = tensor.dtype
         if old is not None and old.is_floating_point() and tensor.is_floating_point():
             dtype = old.dtype

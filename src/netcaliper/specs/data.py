@@ -16,17 +16,17 @@ from typing import Any
 
 from netcaliper.errors import DataError, InputError, SpecError
 from netcaliper.specs.call import named_call
-from netcaliper.specs.columns import TableOptions
-from netcaliper.specs.datasets_folder import dataset_parts
+from netcaliper.specs.datasets.columns import TableOptions
+from netcaliper.specs.datasets.datasets_folder import dataset_parts
+from netcaliper.specs.datasets.imagefolder import ImageOptions, imagefolder
+from netcaliper.specs.datasets.keyword_arrays import keyword_arrays
+from netcaliper.specs.datasets.parquet import parquet_parts
+from netcaliper.specs.datasets.preprocessing import Preprocessing, preprocessing
+from netcaliper.specs.datasets.tables import table_data
+from netcaliper.specs.datasets.tokens import reader_of
 from netcaliper.specs.factory import call_factory, find_factory, is_factory
-from netcaliper.specs.imagefolder import ImageOptions, imagefolder
-from netcaliper.specs.keyword_arrays import keyword_arrays
 from netcaliper.specs.loaded import LoadedModel
 from netcaliper.specs.nearest import existing
-from netcaliper.specs.parquet import parquet_parts
-from netcaliper.specs.preprocessing import Preprocessing, preprocessing
-from netcaliper.specs.tables import table_data
-from netcaliper.specs.tokens import reader_of
 from netcaliper.trace.batches import check_reiterable
 from netcaliper.zoo.cifar10 import Cifar10Options, cifar10
 from netcaliper.zoo.data import Options, Split, digits, npz, read_npz

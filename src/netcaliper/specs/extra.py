@@ -28,7 +28,7 @@ EXTRAS = {
     "transformers": Extra(("transformers",), ("transformers.modeling_utils",), "models `hf:NAME_OR_PATH`"),
     "images": Extra(("pillow",), ("PIL.Image",), "data `imagefolder:FOLDER`"),
     "parquet": Extra(("pyarrow", "pillow"), ("pyarrow.parquet", "PIL.Image"), "data `parquet:FILE`, `cifar10:FOLDER`"),
-    "datasets": Extra(("datasets",), ("datasets",), "data `datasets:FOLDER`"),
+    "datasets": Extra(("datasets", "pillow"), ("datasets", "PIL.Image"), "data `datasets:FOLDER`"),
 }
 """By name."""
 

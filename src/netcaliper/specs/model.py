@@ -16,13 +16,13 @@ from pathlib import Path
 
 from netcaliper.errors import SpecError
 from netcaliper.specs.factory import is_factory
-from netcaliper.specs.factory_model import factory_model
-from netcaliper.specs.hf_model import hf_model
 from netcaliper.specs.loaded import LoadedModel
-from netcaliper.specs.pt2_model import pt2_model
-from netcaliper.specs.timm_model import timm_model
-from netcaliper.specs.weights_file import PICKLED
-from netcaliper.specs.zoo_model import checkpoint_model, zoo_model
+from netcaliper.specs.models.factory_model import factory_model
+from netcaliper.specs.models.hf_model import hf_model
+from netcaliper.specs.models.pt2_model import pt2_model
+from netcaliper.specs.models.timm_model import timm_model
+from netcaliper.specs.models.weights_file import PICKLED
+from netcaliper.specs.models.zoo_model import checkpoint_model, zoo_model
 from netcaliper.zoo.models import ZOO
 
 MODEL_SPECS = (

@@ -212,7 +212,7 @@ def _check_labels_are_no_mask(pair: Any, form: Form) -> None:
     if ids.shape == second.shape and not ids.is_floating_point() and bool(((second == 0) | (second == 1)).all()):
         raise DataError(
             f"a batch of two tensors is read as `(inputs, labels)`, got a second one of shape {tuple(second.shape)} "
-            f"that holds 0 and 1 like `{form.names[1]}`; give ((ids, mask), labels), or a dict with `{form.names[1]}` or "
+            f"that holds 0 and 1 like `{form.names[1]}`; give ((ids, mask), labels), or a dict with that key or "
             "`labels`"
         )
 

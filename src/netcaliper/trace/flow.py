@@ -178,9 +178,12 @@ class Sweep:
     ) -> None:
         site = self.found[number]
         units = line(layer.ids, axis, columns)
-        if layer.mixed or bool((units == MIXED).any()):
-            by = layer.through[-1] if layer.through else "the path to it"
-            site.barriers.append(f"{by} mixes the units before {name}")
+        if bool((units == MIXED).any()):
+            if bool((layer.ids == MIXED).any()):
+                by = layer.through[-1] if layer.through else "the path to it"
+                site.barriers.append(f"{by} mixes the units before {name}")
+            else:
+                site.barriers.append(f"{name} reads several units with one column (they lie along another axis too)")
             return
         if bool((units < 0).all()):
             return  # it reads other parts of the value
@@ -433,7 +436,7 @@ class Sweep:
         if self.regions.root.get(node) is not node and self.regions.exits(node):
             if op not in ACTIVATIONS and self._feeds_a_statistic(node, carried):
                 return None, "", (), None
-            if _guards_a_norm(node):
+            if _guards_a_norm(node) or self._clamps_nothing(node):
                 return None, "", (), None
             root = self.regions.root[node]
             if op in ACTIVATIONS and node not in self.regions.joins:
@@ -459,6 +462,13 @@ class Sweep:
         if op in _SUMS and a.origin != b.origin:
             return "stream", short(node).replace("rsub", "sub"), tuple(operands), None
         return None, "", (), None
+
+    def _clamps_nothing(self, node: Node) -> bool:
+        """Tell whether the bounds of a clamp are stored and infinite, as those of a layer that was not calibrated."""
+        bounds = [self.program.fixed(bound.name) for bound in node.args[1:] if isinstance(bound, Node)]
+        if operation(node) != "aten.clamp" or not bounds or len(bounds) < sum(b is not None for b in node.args[1:]):
+            return False
+        return all(isinstance(bound, Tensor) and bool(torch.isinf(bound).all()) for bound in bounds)
 
     def _feeds_a_statistic(self, node: Node, carried: Carried) -> bool:
         """Tell whether only reductions over the units read a node: ``x.pow(2).mean(-1)`` inside a normalization."""

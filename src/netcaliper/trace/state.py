@@ -41,7 +41,9 @@ def fitted(program: Program, state: Mapping[str, Tensor], device: torch.device) 
                 f"`{name}` of `state` must be {_kind(old)} as in the graph, got {_kind(new)}; pass the state dict of "
                 "the same architecture and precision"
             )
-        if new.is_floating_point() and not bool(torch.isfinite(new).all()):
+        # infinity is at home in masks and bounds, but nowhere in what was trained or estimated
+        bound = not isinstance(old, nn.Parameter) and "running_" not in name.rpartition(".")[2]
+        if new.is_floating_point() and bool((torch.isnan(new) if bound else ~torch.isfinite(new)).any()):
             raise InputError(f"`{name}` of `state` must be finite, got NaN or infinity; pass weights that were set")
         first = tied.setdefault(id(old), name)
         if first != name:

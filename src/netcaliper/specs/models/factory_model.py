@@ -9,7 +9,7 @@ from netcaliper.errors import SpecError
 from netcaliper.fit.seeds import seeded
 from netcaliper.specs.factory import call_factory, find_factory
 from netcaliper.specs.loaded import LoadedModel
-from netcaliper.specs.weights_file import fill
+from netcaliper.specs.models.weights_file import fill
 
 
 def factory_model(spec: str, weights: str | Path | None, *, trust_pickle: bool) -> LoadedModel:

@@ -20,10 +20,10 @@ from netcaliper.errors import SpecError
 from netcaliper.fit.seeds import seeded
 from netcaliper.specs.call import named_call
 from netcaliper.specs.extra import first_line, import_extra
-from netcaliper.specs.hf_example import example_batch
-from netcaliper.specs.hf_folder import local_folder
 from netcaliper.specs.loaded import TWIN_SEEDS, LoadedModel
-from netcaliper.specs.weights_file import read_weights
+from netcaliper.specs.models.hf_example import example_batch
+from netcaliper.specs.models.hf_folder import local_folder
+from netcaliper.specs.models.weights_file import read_weights
 
 _FORM = "an hf spec reads `hf:NAME_OR_PATH` or `hf:NAME_OR_PATH(argument=value, ...)`"
 _ARGUMENTS = ("dtype", "pretrained", "revision")

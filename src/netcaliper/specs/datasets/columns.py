@@ -11,11 +11,11 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from netcaliper.errors import DataError, SpecError
+from netcaliper.specs.datasets.imagefolder import ImageOptions
+from netcaliper.specs.datasets.images import Images
+from netcaliper.specs.datasets.preprocessing import Preprocessing
+from netcaliper.specs.datasets.tokens import TOKENS, Reader, Tokenizer, token_batch
 from netcaliper.specs.extra import import_extra
-from netcaliper.specs.imagefolder import ImageOptions
-from netcaliper.specs.images import Images
-from netcaliper.specs.preprocessing import Preprocessing
-from netcaliper.specs.tokens import TOKENS, Reader, Tokenizer, token_batch
 from netcaliper.zoo.config import Count
 
 LABELS = ("label", "labels", "target", "targets", "y", "class")

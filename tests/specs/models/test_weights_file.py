@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from netcaliper.errors import SpecError
-from netcaliper.specs.weights_file import fill, read_weights
+from netcaliper.specs.models.weights_file import fill, read_weights
 
 
 class Marker:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from netcaliper.specs.hf_example import example_batch
+from netcaliper.specs.models.hf_example import example_batch
 from timm_models import import_transformers
 
 transformers = import_transformers()

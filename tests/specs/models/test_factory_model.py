@@ -7,8 +7,8 @@ from torch import nn
 
 import netcaliper as nc
 from netcaliper.errors import SpecError
-from netcaliper.specs.factory_model import unwrapped
 from netcaliper.specs.model import load_model
+from netcaliper.specs.models.factory_model import unwrapped
 from timm_models import import_timm
 
 

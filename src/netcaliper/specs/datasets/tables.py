@@ -6,11 +6,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from netcaliper.specs.columns import Batcher, Columns, TableOptions, find_columns, labels_of
+from netcaliper.specs.datasets.columns import Batcher, Columns, TableOptions, find_columns, labels_of
+from netcaliper.specs.datasets.preprocessing import Preprocessing
+from netcaliper.specs.datasets.stream import Stream, check_batch_size
+from netcaliper.specs.datasets.tokens import Reader
 from netcaliper.specs.extra import import_extra
-from netcaliper.specs.preprocessing import Preprocessing
-from netcaliper.specs.stream import Stream, check_batch_size
-from netcaliper.specs.tokens import Reader
 from netcaliper.zoo.data import Split, chosen, train_part
 
 

@@ -10,10 +10,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from netcaliper.errors import DataError
-from netcaliper.specs.images import Images
+from netcaliper.specs.datasets.images import Images
+from netcaliper.specs.datasets.preprocessing import Preprocessing
+from netcaliper.specs.datasets.stream import Indexed
 from netcaliper.specs.nearest import existing
-from netcaliper.specs.preprocessing import Preprocessing
-from netcaliper.specs.stream import Indexed
 from netcaliper.zoo.data import Options, Split, chosen, train_part
 
 EXTENSIONS = (

@@ -6,8 +6,8 @@ from safetensors.torch import save_file
 
 import netcaliper as nc
 from netcaliper.errors import SpecError
-from netcaliper.specs import timm_model as source
 from netcaliper.specs.model import load_model
+from netcaliper.specs.models import timm_model as source
 from timm_models import import_timm
 
 timm = import_timm()

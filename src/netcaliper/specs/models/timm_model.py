@@ -13,9 +13,9 @@ from netcaliper.errors import SpecError
 from netcaliper.fit.seeds import seeded
 from netcaliper.specs.call import named_call
 from netcaliper.specs.extra import first_line, import_extra
-from netcaliper.specs.hub import fetched
 from netcaliper.specs.loaded import TWIN_SEEDS, LoadedModel
-from netcaliper.specs.weights_file import fill
+from netcaliper.specs.models.hub import fetched
+from netcaliper.specs.models.weights_file import fill
 
 _FORM = "a timm spec reads `timm:NAME` or `timm:NAME(argument=value, ...)`, e.g. `timm:resnet18(pretrained=False)`"
 

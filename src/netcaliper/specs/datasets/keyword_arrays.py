@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Int, Shaped
 
 from netcaliper.errors import DataError
-from netcaliper.specs.stream import Indexed, check_batch_size
+from netcaliper.specs.datasets.stream import Indexed, check_batch_size
 from netcaliper.zoo.data import Options, Split, chosen, inputs_array, train_part
 
 _LABELS = ("labels", "label", "y")

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Int
 
 from netcaliper.errors import SpecError
+from netcaliper.specs.datasets.imagefolder import HELD_OUT, TRAIN
 from netcaliper.specs.extra import first_line, import_extra
-from netcaliper.specs.imagefolder import HELD_OUT, TRAIN
 from netcaliper.specs.nearest import existing
 
 _ROWS = 256

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from netcaliper.errors import InputError
-from netcaliper.specs.stream import Indexed, Stream
+from netcaliper.specs.datasets.stream import Indexed, Stream
 
 
 @pytest.mark.parametrize(("examples", "batches"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3)])

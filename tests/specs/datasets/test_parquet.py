@@ -14,7 +14,7 @@ from netcaliper.specs.data import load_data
 from netcaliper.zoo.cifar10 import Cifar10Options, cifar10
 from netcaliper.zoo.data import Split
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "cifar10"
+REAL = Path(__file__).parents[4] / "shared" / "data" / "cifar10"
 
 
 def test_files_of_parts(tmp_path):

@@ -3,8 +3,8 @@
 import pytest
 
 from netcaliper.errors import SpecError
-from netcaliper.specs import hf_folder
-from netcaliper.specs.hf_folder import local_folder
+from netcaliper.specs.models import hf_folder
+from netcaliper.specs.models.hf_folder import local_folder
 
 
 def test_a_folder_is_called_by_its_own_name(tmp_path, monkeypatch):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from netcaliper.errors import DataError, SpecError
+from netcaliper.specs.datasets.tokens import Reader, Tokenizer, padded, reader_of, token_batch
 from netcaliper.specs.loaded import LoadedModel
-from netcaliper.specs.tokens import Reader, Tokenizer, padded, reader_of, token_batch
 from netcaliper.zoo.models import build
 from token_models import WORDS, Encoder, Positional, save_tokenizer
 

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import errors
 
 from netcaliper.errors import SpecError
-from netcaliper.specs import hub
+from netcaliper.specs.models import hub
 
 
 def fetch(**options):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from netcaliper.errors import DataError, InputError
-from netcaliper.specs.preprocessing import preprocessing
+from netcaliper.specs.datasets.preprocessing import preprocessing
 from timm_models import import_timm, import_transformers
 
 Image = pytest.importorskip("PIL.Image")

@@ -10,7 +10,7 @@ from torch import nn
 from netcaliper.errors import InputError, SpecError
 from netcaliper.specs.call import parse_call
 from netcaliper.specs.loaded import TWIN_SEEDS, LoadedModel
-from netcaliper.specs.weights_file import fill
+from netcaliper.specs.models.weights_file import fill
 from netcaliper.zoo.checkpoint import CONFIG_FILE, is_checkpoint, load_checkpoint
 from netcaliper.zoo.models import ZOO, build
 

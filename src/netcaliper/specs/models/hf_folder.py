@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from netcaliper.errors import SpecError
-from netcaliper.specs.hub import fetched
+from netcaliper.specs.models.hub import fetched
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 # What the model, its tokenizer and its processor need besides weights; never code.

@@ -13,8 +13,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from netcaliper.errors import DataError
+from netcaliper.specs.datasets.preprocessing import Preprocessing, Size
 from netcaliper.specs.extra import first_line, import_extra
-from netcaliper.specs.preprocessing import Preprocessing, Size
 
 Source = tuple[Path | bytes, str]
 """A file or its bytes, and what a message calls it."""

@@ -7,8 +7,8 @@ import torch
 from made_tables import png, write
 from netcaliper.errors import DataError
 from netcaliper.specs.data import load_data
-from netcaliper.specs.images import Images
-from netcaliper.specs.preprocessing import preprocessing
+from netcaliper.specs.datasets.images import Images
+from netcaliper.specs.datasets.preprocessing import preprocessing
 
 
 def test_images_that_cannot_be_read_are_named_by_row(tmp_path):
