@@ -5,13 +5,15 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST_FLAGS ?=
 
-.PHONY: help venv demo test wheel bench study picture lint format clean
+.PHONY: help venv demo test wheel bench coverage scale study picture lint format clean
 
 help:
 	@echo "make demo    train a deliberately wide CNN on digits, read it, write out/demo/report.html"
 	@echo "make test    run every test"
 	@echo "make wheel   build the wheel and try it in a clean environment without extras"
 	@echo "make bench   what results/ says, measured again (a quarter of an hour)"
+	@echo "make coverage  read one model of every family of timm and transformers again (an hour; it resumes)"
+	@echo "make scale   what a decoder of a billion parameters takes, and how cost grows (an hour)"
 	@echo "make study   train and read the networks of the studies in results/ (hours; needs CIFAR-10, see results/README.md)"
 	@echo "make lint    ruff, pyright and the floors (import-linter)"
 	@echo "make format  let ruff rewrite what it can"
@@ -37,6 +39,14 @@ bench: $(STAMP)
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/needed_resnet50.py
+
+# What netcaliper reads of timm and transformers; goes on where it was stopped.
+coverage: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py --limit 600
+
+scale: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cost_exponents.py
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/scale_decoder.py
 
 # What results/ says of trained networks, made again: synthetic data, then CIFAR-10 (DATA names its folder).
 DATA ?= ../shared/data/cifar10

@@ -25,7 +25,7 @@ class Covariance:
         self.eps = float(np.finfo(np.float64).eps)
         self._count = 0
         self._mean = torch.zeros(units, dtype=torch.float64, device=device)
-        self._scatter = torch.zeros(units, units, dtype=torch.float64, device=device)
+        self._scatter: Tensor | None = None  # allocated with the first rows: many states never see any
         # Many small products cost more than one large one: rows wait until there are enough. They wait in one place:
         # small pieces that stay, between large ones that go, would keep the heap from being used again.
         self._waiting: Tensor | None = None
@@ -53,10 +53,11 @@ class Covariance:
     def merge(self, other: "Covariance") -> None:
         """Take in the rows that ``other`` has seen."""
         other._flush()
-        if other._count:
+        if other._scatter is not None:
             self._flush()
             self.eps = max(self.eps, other.eps)
-            self._join(other._count, other._mean.to(self._mean.device), other._scatter.to(self._scatter.device))
+            device = self._mean.device
+            self._join(other._count, other._mean.to(device), other._scatter.to(device, copy=True))
 
     def _flush(self) -> None:
         """Reduce the rows that wait."""
@@ -68,10 +69,10 @@ class Covariance:
             self._join(len(rows), mean, rows.T @ rows)
 
     def _join(self, count: int, mean: Float64[Tensor, " units"], scatter: Float64[Tensor, "units units"]) -> None:
-        """Chan's formula; an empty state takes over the other one exactly."""
+        """Chan's formula; an empty state takes over the other one exactly, its ``scatter`` too."""
         total = self._count + count
         shift = mean - self._mean
-        self._scatter += scatter
+        self._scatter = scatter if self._scatter is None else self._scatter.add_(scatter)
         if self._count:
             self._scatter.addr_(shift, shift, alpha=self._count * count / total)
         self._mean += shift * (count / total) if self._count else shift
@@ -80,7 +81,8 @@ class Covariance:
     def finish(self) -> "Moments":
         """Return the moments of all rows seen."""
         self._flush()
-        scatter = self._scatter.cpu().numpy()
+        units = len(self._mean)
+        scatter = np.zeros((units, units)) if self._scatter is None else self._scatter.cpu().numpy()
         covariance = scatter / max(self._count - 1, 1)
         return Moments(self._count, self._mean.cpu().numpy().copy(), (covariance + covariance.T) / 2, self.eps)
 
