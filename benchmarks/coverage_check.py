@@ -151,13 +151,18 @@ def differences(
         return value[example, position]
 
     calibrate, select = sampled(CALIBRATE), sampled(SELECT)
+    spectrum = reading.array(number, "spectrum")
+    if spectrum is None:  # a wide site whose rows were not going to outnumber its units: they are only counted
+        same("rows expected", record.rows, len(calibrate))
+        same("too few rows", "too few rows" in (record.reason or ""), len(calibrate) <= site.units + 1)
+        return wrong
     same("rows", (record.rows, record.select_rows), (len(calibrate), len(select)))
     eigenvalues = np.sort(np.linalg.eigvalsh(np.cov(calibrate.T).reshape(site.units, site.units)))[::-1]
     # in batches of another size values are rounded differently; where they hardly vary, that shows in the spectrum
     noise = 8 * np.finfo(np.float32).eps * size * np.sqrt(site.units)
     largest = float(eigenvalues[0])
     rounding = 2 * np.sqrt(max(largest, 0)) * noise + noise**2
-    close("spectrum", reading.array(number, "spectrum"), np.maximum(eigenvalues, 0), largest, rounding)  # type: ignore[arg-type]
+    close("spectrum", spectrum, np.maximum(eigenvalues, 0), largest, rounding)
     verdict = reading.array(number, "verdict")
     if verdict is not None and record.duplicate is not None:
         wrong += _removed(site, verdict, calibrate, select)

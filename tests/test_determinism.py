@@ -51,4 +51,4 @@ def test_two_processes_write_the_same_bytes_and_two_threads_the_same_counts(what
     )
     assert first == second
     assert counts(first) == counts(threaded)
-    assert sum(place.endswith(".needed") for place in counts(first)) > 2
+    assert sum(place.endswith(".needed") for place in counts(first)) >= 2

@@ -101,3 +101,21 @@ def test_fewer_orders_where_eight_would_cost_too_much(monkeypatch):
     assert planned(200, budget=1000.0).permutations == planned(20_000).permutations == 8
     sequences = planned(2000, sequences=True, budget=0.01)
     assert (sequences.permutations, sequences.ablated_examples) == (3, 14)
+
+
+class Tokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.up, self.down = nn.Embedding(9, 4), nn.Linear(4, 600), nn.Linear(600, 9)
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        return self.down(torch.relu(self.up(self.embed(input_ids))))
+
+
+def test_rows_wait_where_lengths_may_differ():
+    batch = {"input_ids": torch.randint(9, (4, 5))}
+    graph = nc.trace(Tokens().eval(), batch)
+    plan = Plan(100, 0)
+    run = NetworkRun(graph, graph.sites, plan, (), frozenset({"needed"}), parameters=1, macs=1)
+    memory = estimate([run], dry_run(graph, as_batch(batch)), 4).memory
+    assert memory["rows that may not be enough"] == plan.sizes["calibrate"] * 5 * 600 * 4

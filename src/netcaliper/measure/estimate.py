@@ -82,6 +82,7 @@ def estimate(
     """
     passes = sum(run.passes() for run in runs) + twin_passes
     covariances = [_covariances(run, dry) for run in runs]
+    held = max(_held(run, dry) for run in runs)
     memory, widest = max(
         (_memory(run, taken) for run, taken in zip(runs, covariances, strict=True)), key=lambda m: m[0]
     )
@@ -90,7 +91,12 @@ def estimate(
         passes,
         int(passes * runs[0].plan.examples * dry.macs),
         statistics,
-        {"covariances": memory, "values of a batch": dry.held * batch, "the twin": dry.weights if twin else 0},
+        {
+            "covariances": memory,
+            "rows that may not be enough": held,
+            "values of a batch": dry.held * batch,
+            "the twin": dry.weights if twin else 0,
+        },
         widest,
         sum(run.ablated_examples for run in runs if run.ablated_sites),
     )
@@ -129,6 +135,19 @@ def _covariances(run: NetworkRun, dry: DryRun) -> list[_Taken]:
         if rows > source.columns + 1:
             taken.append(_Taken(f"the input of {source.node.name} ({source.columns:,} columns)", source.columns, 1))
     return taken
+
+
+def _held(run: NetworkRun, dry: DryRun) -> int:
+    """Return the bytes of rows of consumers that wait until they are enough, where lengths differ between batches."""
+    total = 0
+    layouts = {} if run.needed is None else {source.layout: source for source in run.needed.inputs.values()}
+    for source in layouts.values():
+        value = dry.shapes[source.source]
+        rows = run.plan.expected_rows(source.columns, source.width(value, dry.examples))
+        varies = run.graph.padding.varies(source.source, source.column_axis, source.batch_axis)
+        if varies and rows <= source.columns + 1:
+            total += rows * source.columns * value.element_size()
+    return total
 
 
 def _memory(run: NetworkRun, taken: Sequence[_Taken]) -> tuple[int, str]:

@@ -43,7 +43,7 @@ def keyword_arrays(
         known = "" if takes is None else f" (here {', '.join(sorted(takes))})"
         raise DataError(
             f"{name} must hold an array `x`, or arrays named after keyword arguments of the network{known}, and at "
-            f"most one of {', '.join(_LABELS)}; it has: {held}."
+            f"most one of {', '.join(_LABELS)}; it has: {held}. Write it with `numpy.savez(file, x=..., y=...)`."
         )
     prepared = {key: inputs_array(array, key, name) for key, array in inputs.items()}
     labels = arrays[given[0]] if given else None
