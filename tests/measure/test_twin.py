@@ -333,6 +333,8 @@ class Lazy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(3, 8), nn.Linear(8, 2)
+        self.position: Tensor
+        self.low: Tensor
         self.register_buffer("position", torch.zeros(1), persistent=False)
         self.register_buffer("low", torch.tensor(-torch.inf))
 

@@ -111,6 +111,8 @@ class Clipped(nn.Module):
     def __init__(self, bound: float) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.low: Tensor
+        self.high: Tensor
         self.register_buffer("low", torch.tensor(-bound))
         self.register_buffer("high", torch.tensor(bound))
 
