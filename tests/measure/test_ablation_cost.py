@@ -32,9 +32,9 @@ def test_a_site_costs_what_depends_on_it_and_the_network_everything() -> None:
     forks = 8 * 11 + 1
     expected = 1 + forks * (second + head) / total + forks * head / total + forks
     ablations = Ablations(graph, graph.sites, Plan(100, 0), 20)
-    assert ablation_passes(ablations) == pytest.approx(expected)
+    assert ablation_passes(ablations, operations(graph)) == pytest.approx(expected)
     together = Ablations(graph, graph.sites, Plan(100, 0), 20, apart=False)
-    assert ablation_passes(together) == pytest.approx(1 + forks)
+    assert ablation_passes(together, operations(graph)) == pytest.approx(1 + forks)
 
 
 def test_the_estimate_is_what_a_run_spends() -> None:
@@ -51,7 +51,7 @@ def test_the_estimate_is_what_a_run_spends() -> None:
         ablations.run(as_batch(x))
     assert ablations.seen.all()
     spent = all_.get_total_flops() / one.get_total_flops()
-    assert ablation_passes(ablations) == pytest.approx(spent, rel=0.1)  # values made are counted too
+    assert ablation_passes(ablations, operations(graph)) == pytest.approx(spent, rel=0.1)  # values made are counted too
 
 
 @pytest.mark.parametrize(

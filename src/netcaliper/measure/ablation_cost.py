@@ -1,6 +1,6 @@
 """What ablations cost, before they run, and how many examples a budget allows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -41,13 +41,15 @@ def operations(graph: Graph) -> dict[str, int]:
     return counts
 
 
-def ablation_passes(ablations: Ablations) -> float:
+def ablation_passes(ablations: Ablations, counts: Mapping[str, int]) -> float:
     """Return what the ablations of one example cost, in forward passes of the whole network.
 
     A set of units of one site costs the part of the network that depends on the site, a set of all sites the whole.
-    Counted in operations of the traced example; nothing but that example is run.
+
+    Args:
+        ablations: of the network.
+        counts: from ``operations``.
     """
-    counts = operations(ablations.graph)
     total = sum(counts.values())
     passes = 1.0
     for scope in ablations.scopes:

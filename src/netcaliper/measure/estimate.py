@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from netcaliper.errors import InputError
+from netcaliper.measure.consumer_input import ConsumerInput
 from netcaliper.measure.dry_run import DryRun
 from netcaliper.measure.network_run import NetworkRun
 from netcaliper.measure.redundant import FOLDED_UNITS, accumulated
@@ -129,9 +130,7 @@ def _covariances(run: NetworkRun, dry: DryRun) -> list[_Taken]:
             if accumulated(run.plan, site.units, site.rows(dry.shapes[site.node], dry.examples).shape[1]):
                 folds = FOLDS if site.units <= FOLDED_UNITS else 1
                 taken.append(_Taken(f"{site.name} ({site.units:,} units)", site.units, 1 + folds))
-    layouts = {} if run.needed is None else {source.layout: source for source in run.needed.inputs.values()}
-    for source in layouts.values():
-        rows = run.plan.expected_rows(source.columns, source.width(dry.shapes[source.source], dry.examples))
+    for source, rows in _inputs(run, dry):
         if rows > source.columns + 1:
             taken.append(_Taken(f"the input of {source.node.name} ({source.columns:,} columns)", source.columns, 1))
     return taken
@@ -140,14 +139,20 @@ def _covariances(run: NetworkRun, dry: DryRun) -> list[_Taken]:
 def _held(run: NetworkRun, dry: DryRun) -> int:
     """Return the bytes of rows of consumers that wait until they are enough, where lengths differ between batches."""
     total = 0
-    layouts = {} if run.needed is None else {source.layout: source for source in run.needed.inputs.values()}
-    for source in layouts.values():
-        value = dry.shapes[source.source]
-        rows = run.plan.expected_rows(source.columns, source.width(value, dry.examples))
+    for source, rows in _inputs(run, dry):
         varies = run.graph.padding.varies(source.source, source.column_axis, source.batch_axis)
         if varies and rows <= source.columns + 1:
-            total += rows * source.columns * value.element_size()
+            total += rows * source.columns * dry.shapes[source.source].element_size()
     return total
+
+
+def _inputs(run: NetworkRun, dry: DryRun) -> list[tuple[ConsumerInput, int]]:
+    """Return what consumers read, each layout once, with the rows that are expected of it."""
+    layouts = {} if run.needed is None else {source.layout: source for source in run.needed.inputs.values()}
+    return [
+        (source, run.plan.expected_rows(source.columns, source.width(dry.shapes[source.source], dry.examples)))
+        for source in layouts.values()
+    ]
 
 
 def _memory(run: NetworkRun, taken: Sequence[_Taken]) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from netcaliper.measure.ablation_cost import (
     FEWEST_SEQUENCES,
     ablated_examples,
     ablation_passes,
+    operations,
 )
 from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.needed import NeededStates
@@ -181,7 +182,11 @@ class NetworkRun:
         if not self.ablated_sites:
             return 1.0
         ablations = Ablations(self.graph, self.ablated_sites, self.plan, 1, apart=apart, permutations=permutations)
-        return ablation_passes(ablations)
+        return ablation_passes(ablations, self._operations)
+
+    @cached_property
+    def _operations(self) -> dict[str, int]:
+        return operations(self.graph)
 
     def passes(self, ablated: int | None = None) -> float:
         """Return the forward passes of all the data that the run takes.
