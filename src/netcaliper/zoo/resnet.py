@@ -22,6 +22,7 @@ class ResNetConfig(NetworkConfig):
         width: factor on the channels 16, 32, 64 of the three stages, ``int(16 * width)`` and so on.
         only: widen this stage alone (0, 1 or 2); the stem and the other stages keep 16, 32, 64.
         recipe: ``"tf"`` or ``"nguyen"``.
+        residual: whether blocks have shortcuts.
         channels: channels of the input image.
         size: height and width of the input image in pixels.
         classes: number of outputs (logits).
@@ -33,6 +34,7 @@ class ResNetConfig(NetworkConfig):
     width: Factor = 1.0
     only: int | None = Field(default=None, ge=0, le=2)
     recipe: Recipe = "tf"
+    residual: bool = True
     channels: Count = 3
     size: Count = 32
     classes: Count = 10
@@ -93,6 +95,8 @@ class ResNet(nn.Module):
         width: factor on 16, 32, 64.
         only: widen this stage alone.
         recipe: ``"tf"`` or ``"nguyen"``.
+        residual: with ``False`` blocks have no shortcut, as the plain networks of He et al. (2016) and of Nguyen,
+            Raghu and Kornblith (2021).
         channels: channels of the input image.
         size: height and width of the input image.
         classes: number of logits.
@@ -109,6 +113,7 @@ class ResNet(nn.Module):
         width: float = 1.0,
         only: int | None = None,
         recipe: Recipe = "tf",
+        residual: bool = True,
         channels: int = 3,
         size: int = 32,
         classes: int = 10,
@@ -121,6 +126,7 @@ class ResNet(nn.Module):
             width=width,
             only=only,
             recipe=recipe,
+            residual=residual,
             channels=channels,
             size=size,
             classes=classes,
@@ -137,7 +143,7 @@ class ResNet(nn.Module):
             for number in range((depth - 2) // 6):
                 stride = 2 if stage > 0 and number == 0 else 1
                 projected = number == 0 and (recipe == "tf" or stride > 1 or fan_in != units)
-                blocks.append(_Block(fan_in, units, stride, projected, recipe))
+                blocks.append(_Block(fan_in, units, stride, projected, recipe, residual))
                 fan_in = units
             self.stages.append(nn.Sequential(*blocks))
         self.head = nn.Linear(fan_in, classes)
@@ -155,15 +161,18 @@ class ResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, inputs: int, units: int, stride: int, projected: bool, recipe: Recipe) -> None:
+    def __init__(
+        self, inputs: int, units: int, stride: int, projected: bool, recipe: Recipe, residual: bool
+    ) -> None:
         super().__init__()
+        self.residual = residual
         self.conv1 = _conv(inputs, units, 3, stride, recipe)
         self.norm1 = _norm(units, recipe)
         self.act1 = nn.ReLU()
         self.conv2 = _conv(units, units, 3, 1, recipe)
         self.norm2 = _norm(units, recipe)
         self.shortcut = nn.Sequential()
-        if projected:
+        if projected and residual:
             self.shortcut.append(_conv(inputs, units, 1, stride, recipe))
             if recipe == "tf":
                 self.shortcut.append(_norm(units, recipe))
@@ -171,7 +180,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch units rows columns"]:
         inner = self.act1(self.norm1(self.conv1(x)))
-        return self.act2(self.norm2(self.conv2(inner)) + self.shortcut(x))
+        branch = self.norm2(self.conv2(inner))
+        return self.act2(branch + self.shortcut(x) if self.residual else branch)
 
 
 def _conv(inputs: int, units: int, kernel: int, stride: int, recipe: Recipe) -> nn.Conv2d:
