@@ -20,7 +20,7 @@ SERIES = [
     *("--examples", str(EXAMPLES), "--batch-size", "64", "--learning-rate", "0.05", "--epochs", "30"),
     *("--weight-decay", "2e-4", "--decayed", "weights", "--augment", "crop_flip_reflect"),
 ]
-SEARCH = ["--batch-size", "128", "--learning-rate", "0.01", "--epochs", "300"]
+SEARCH = ["--split", "all", "--batch-size", "128", "--learning-rate", "0.01", "--epochs", "300"]
 DEPTHS = (14, 26, 38)
 WIDTHS = (2.0, 4.0)
 
@@ -43,16 +43,14 @@ def runs(cifar: str, small: str) -> dict[str, tuple[str, str, list[str]]]:
     return found
 
 
-def write_small(folder: Path, file: Path) -> None:
-    """Write the images of ``EXAMPLES`` training and all test images of CIFAR-10 at 16 x 16 pixels, in [0, 1]."""
+def write_small(folder: Path, out: Path) -> None:
+    """Write ``EXAMPLES`` training and all test images of CIFAR-10 at 16 x 16 pixels, in [0, 1], as two files."""
     from netcaliper.zoo.cifar10 import Cifar10Options, cifar10
 
-    parts = {}
     for split, examples in (("train", EXAMPLES), ("test", None)):
         data = cifar10(folder, split, options=Cifar10Options(standardize="none", examples=examples))
         x, y = (np.concatenate([batch[i].numpy() for batch in data]) for i in (0, 1))
-        parts |= {f"x_{split}": x.reshape(len(x), 3, 16, 2, 16, 2).mean((3, 5)).astype(np.float32), f"y_{split}": y}
-    np.savez(file, **parts)
+        np.savez(out / f"{split}16.npz", x=x.reshape(len(x), 3, 16, 2, 16, 2).mean((3, 5)).astype(np.float32), y=y)
 
 
 def main() -> None:
@@ -63,9 +61,9 @@ def main() -> None:
     arguments.add_argument("--only", nargs="*", help="names of the networks to train; all by default")
     given = arguments.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    small = given.out / "cifar16.npz"
+    small = given.out / "train16.npz"
     if not small.exists():
-        write_small(Path(given.data), small)
+        write_small(Path(given.data), given.out)
     for name, (model, data, options) in runs(f"cifar10:{given.data}(standardize='none')", f"npz:{small}").items():
         folder = given.out / name
         if folder.exists() or (given.only and name not in given.only):
