@@ -174,7 +174,10 @@ def test_early_stopping_and_kept_epochs(tmp_path):
     series = tmp_path / "net.epochs"
     kept = [f"epoch-{n:04d}" for n in range(3, ran + 1, 3)]
     assert kept
-    assert sorted(path.name for path in series.iterdir()) == kept
+    assert sorted(path.name for path in series.iterdir()) == ["epoch-0000", *kept]
+    untrained = load_checkpoint(series / "epoch-0000")
+    assert same(untrained.model, build("cnn", {"widths": [4, 6]}, seed=0))
+    assert (untrained.training["kept_epoch"], untrained.training["loss"]) == (0, [])
     for number, name in zip(range(3, ran + 1, 3), kept, strict=True):
         checkpoint = load_checkpoint(series / name)
         assert loop.accuracy(checkpoint.model, held) == facts["watched"][number - 1]
@@ -189,13 +192,28 @@ def test_a_series_of_epochs_is_resumed_bit_for_bit(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt_after(patch, 22)  # in the fourth epoch of six batches; the last state is of the second
         assert netcaliper(*STOPPING, "-o", tmp_path / "net", "--checkpoint-every", "2").exit_code == 130
-    assert [path.name for path in (tmp_path / "net.epochs").iterdir()] == ["epoch-0003"]
+    assert [path.name for path in sorted((tmp_path / "net.epochs").iterdir())] == [
+        "epoch-0000",
+        "epoch-0003",
+    ]
     other = netcaliper(*STOPPING, "-o", tmp_path / "net", "--resume", "--keep-every", "1")
     assert other.exit_code == 2
     assert "`keep_every` = 3 in its context, this one 1" in other.stderr
     done(*STOPPING, "-o", tmp_path / "net", "--resume")
     assert contents(tmp_path / "net") == contents(tmp_path / "whole")
     assert contents(tmp_path / "net.epochs") == contents(tmp_path / "whole.epochs")
+
+
+def test_a_series_that_fails_at_its_first_batch_writes_nothing(tmp_path):
+    options = ("--data", "digits(examples=200)", "--epochs", "1", "--keep-every", "1", "-o", tmp_path / "net")
+    assert "`model` fails on a batch" in netcaliper("train", "zoo:resnet(depth=8)", *options).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_epoch_of_its_own_is_never_reached(tmp_path):
+    """Every third epoch of two: the untrained network alone is kept."""
+    done("train", MODEL, *QUICK, "-o", tmp_path / "net", "--keep-every", "3")
+    assert [path.name for path in (tmp_path / "net.epochs").iterdir()] == ["epoch-0000"]
 
 
 def test_what_is_said_of_an_early_stop(tmp_path):
@@ -205,7 +223,7 @@ def test_what_is_said_of_an_early_stop(tmp_path):
     assert f"{facts['examples']} examples, {ran} epochs in float32, loss {facts['loss'][kept - 1]:.4f}" in text
     assert f"in epoch {kept}, whose weights are kept" in text
     assert f"% of {400 - facts['examples']} held out to choose the epoch, " in text
-    assert f"checkpoints after every 3 epochs: {tmp_path / 'net.epochs'}/" in text
+    assert f"checkpoints before the training and after every 3 epochs: {tmp_path / 'net.epochs'}/" in text
 
 
 def test_random_labels_are_watched_on_the_training_examples(tmp_path):
@@ -277,6 +295,7 @@ PAPER = [
         "cosine",
     ),
     ("zoo:mlp(init_sds=[1e-3, 1e-2, 1e-2], init_scale=100.0)", "--optimizer", "sgd", "--momentum", "0"),
+    ("zoo:resnet(depth=8, width=0.25, size=8, channels=1, residual=False)", "--pc-penalty", "10.0"),
     ("zoo:cnn(widths=[4, 6], width=1.5, only=0)", "--optimizer", "adamw", "--precision", "bf16", "--warmup", "1"),
 ]
 
@@ -331,6 +350,8 @@ def test_all_examples_leave_none_to_test(tmp_path):
         ((MODEL, *QUICK, "--watch", "train"), 2, "`--watch` train decides when --patience is over"),
         ((MODEL, *QUICK, "--warmup", "3"), 2, "`warmup` must be from 0 to `epochs` = 2, got 3"),
         ((MODEL, "--data", "digits(examples=5)", "--patience", "2"), 1, "one example in 20 is held out, here 0 of 5"),
+        ((MODEL, *QUICK, "--augment", "color"), 2, "needs the 3 channels red, green and blue, the images have 1"),
+        ((MODEL, *QUICK, "--pc-penalty", "-1"), 2, "`pc_penalty` must be 0 or a positive number, got -1"),
         ((MODEL, *QUICK, "--augment", "crop28_flip_light"), 2, "cuts windows of 28 x 28 pixels, the images have 8 x 8"),
         ((MODEL, *QUICK, "--device", "warp"), 2, "`--device` 'warp' cannot be used"),
     ],

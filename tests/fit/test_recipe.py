@@ -15,6 +15,9 @@ from netcaliper.fit.recipe import Recipe, scaled_together
         ({"warmup": -1}, "`warmup` must be from 0 to `epochs` = 1, got -1"),
         ({"warmup": 2}, "`warmup` must be from 0 to `epochs` = 1, got 2"),
         ({"patience": 0}, "`patience` must be at least 1 epoch, got 0; leave it out to train on"),
+        ({"pc_penalty": -1.0}, "`pc_penalty` must be 0 or a positive number, got -1"),
+        ({"pc_penalty": float("inf")}, "`pc_penalty` must be 0 or a positive number, got inf"),
+        ({"pc_threshold": 1.5}, "`pc_threshold` is a share of variance, from 0 to 1, got 1.5"),
         ({"weight_decay": float("nan")}, "`weight_decay` must be 0 or a positive number, got nan"),
     ],
 )

@@ -97,6 +97,39 @@ def test_a_loader_that_shuffles_by_itself(tmp_path):
     assert same(model, whole)
 
 
+@pytest.mark.parametrize(("at", "every_batches"), [((3, 2), None), ((2, 4), 3)])
+def test_the_directions_of_a_principal_penalty(tmp_path, at, every_batches):
+    """The resumed training starts from the saved directions: from new ones it would end elsewhere."""
+    settings: dict[str, Any] = {**SETTINGS, "pc_penalty": 10.0}
+    whole = network()
+    expected = fit(whole, data(), **settings)
+    model, record, _ = interrupted(tmp_path, settings, at, every_batches=every_batches)
+    assert record == expected
+    assert same(model, whole)
+    edited(tmp_path, lambda r, t: [t.pop(name) for name in list(t) if name.startswith("directions/")])
+    with pytest.raises(CorruptReading, match="is damaged: KeyError: 'directions/'"):
+        fit(network(), data(), **settings, saving=Saving(tmp_path, resume=True))
+
+
+def test_directions_that_were_not_saved_change_the_end(tmp_path, monkeypatch):
+    """The test above can fail."""
+    from netcaliper.fit.epoch import Run
+
+    settings: dict[str, Any] = {**SETTINGS, "pc_penalty": 10.0}
+    whole = network()
+    fit(whole, data(), **settings)
+    start = Run.start
+
+    def forgetful(run):
+        state = start(run)
+        run.penalty.directions.clear()
+        return state
+
+    monkeypatch.setattr(Run, "start", forgetful)
+    model, _, _ = interrupted(tmp_path, settings, (3, 2))
+    assert not same(model, whole)
+
+
 WATCHED: dict[str, Any] = {
     **SETTINGS,
     "epochs": 12,
@@ -221,8 +254,8 @@ def edited(folder, change):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda r, t: r.update(schema_version=9), NewerSchema, "reads up to 2"),
-        (lambda r, t: r.update(schema_version=1), ReadingError, "an earlier netcaliper, and this one cannot go on"),
+        (lambda r, t: r.update(schema_version=9), NewerSchema, "reads up to 3"),
+        (lambda r, t: r.update(schema_version=2), ReadingError, "an earlier netcaliper, and this one cannot go on"),
         (lambda r, t: r.pop("schema_version"), CorruptReading, "names no `schema_version`"),
         (lambda r, t: r.pop("recipe"), CorruptReading, "has no `recipe`"),
         (lambda r, t: t.pop("random/now/cpu"), CorruptReading, "is damaged: KeyError"),

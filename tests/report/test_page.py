@@ -14,8 +14,9 @@ import readings
 from netcaliper.errors import OutputExists, ReadingError
 from netcaliper.reading.schema import NeededAt
 from netcaliper.reading.store import load
-from netcaliper.report import page
-from netcaliper.report.page import render, script_json, write
+from netcaliper.report import page, skeleton
+from netcaliper.report.page import render, write
+from netcaliper.report.skeleton import script_json
 
 LOADING = frozenset(
     {"src", "href", "srcset", "action", "formaction", "data", "poster", "background", "manifest", "ping"}
@@ -53,7 +54,7 @@ class Elements(HTMLParser):
 
 def own_text(reading):
     """Render a page and leave out the chart library, which has words like ``<img`` in its strings."""
-    return render(reading).replace(page._bundle(), "")
+    return render(reading).replace(skeleton.bundle(), "")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+import layers_readings
 import readings
 from netcaliper.report.page import write
 
@@ -162,3 +163,62 @@ def test_a_network_of_many_sites_stays_usable(visit):
     assert page.locator("#sites tbody tr:visible").count() == 8
     assert page.locator("#chart-partition svg").bounding_box()["height"] < 2500
     assert (said, len(asked)) == ([], 1)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize("name", ["one", "several", "groups"])
+def test_a_page_of_layers_draws_and_asks_for_nothing(visit, name, width, scheme):
+    reading = {"one": layers_readings.one, "several": layers_readings.several, "groups": layers_readings.groups}[name]()
+    page, said, asked, address = visit(reading, width, scheme)
+    assert [url for url in asked if not url.startswith("data:")] == [address]
+    charts = page.locator("[data-chart]")
+    for index in range(charts.count()):
+        box = charts.nth(index).locator("svg, canvas").bounding_box()
+        assert box["width"] > 200
+        assert box["x"] + box["width"] <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert said == []
+
+
+def test_the_cells_of_a_matrix_say_whose_they_are(visit):
+    page, said, _, _ = visit(layers_readings.one(), 1280)
+    canvas = page.locator("#chart-cka-0 canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    tip = page.locator("#vg-tooltip-element")
+    found = set()
+    for step in range(4, 20):
+        # Along the diagonal from the bottom left corner, away from the axes.
+        page.mouse.move(box["x"] + 60 + step * 22, box["y"] + box["height"] - 62 - step * 22)
+        tip.wait_for(state="visible")
+        found.add(tip.inner_text())
+    words = " ".join(found)
+    assert "similarity" in words
+    assert "standard error" in words
+    assert "layer2." in words
+    assert tip.locator("script").count() == 0
+    assert said == []
+
+
+def test_pictures_of_dominant_examples_are_seen(visit):
+    page, _, _, _ = visit(layers_readings.one(), 1280)
+    for picture in page.locator(".strip img").all():
+        assert picture.evaluate("image => image.naturalWidth") == 32
+
+
+def test_the_table_of_layers_sorts_and_filters(visit):
+    page, said, _, _ = visit(layers_readings.one(), 1280)
+    page.locator("#layers thead button", has_text="linear classifier").click()
+    values = [
+        float(text) for text in page.locator("#layers tbody tr td:nth-child(10)").all_inner_texts() if text != "–"
+    ]
+    assert values == sorted(values, reverse=True)
+    page.locator("#filter").fill("batch_norm_20")
+    assert page.locator("#layers tbody tr:visible").count() == 2
+    assert said == []
+
+
+def test_a_page_of_six_hundred_layers_opens(visit):
+    page, said, _, _ = visit(layers_readings.deep(600), 1280)
+    assert page.locator("#chart-cka-0 canvas").count() == 1
+    assert said == []

@@ -6,6 +6,7 @@ from torch import nn
 
 import netcaliper as nc
 from netcaliper.errors import InputError
+from netcaliper.zoo.checkpoint import load_checkpoint, save_checkpoint
 from netcaliper.zoo.models import build
 from netcaliper.zoo.resnet import ResNet, ResNetConfig
 
@@ -23,7 +24,7 @@ def test_counts_of_the_paper(width, count):
         assert parameters(ResNet(56, width)) == count
 
 
-def by_hand(recipe, n, widths, classes=10, channels=3):
+def by_hand(recipe, n, widths, residual=True, classes=10, channels=3):
     """Count parameters layer by layer."""
     bias = recipe == "nguyen"
     total = (9 * channels + bias) * widths[0] + 2 * widths[0]
@@ -31,9 +32,9 @@ def by_hand(recipe, n, widths, classes=10, channels=3):
     for stage, units in enumerate(widths):
         for block in range(n):
             total += (9 * fan_in + bias) * units + (9 * units + bias) * units + 4 * units
-            if block == 0 and recipe == "tf":
+            if block == 0 and recipe == "tf" and residual:
                 total += fan_in * units + 2 * units
-            if block == 0 and recipe == "nguyen" and stage > 0:
+            if block == 0 and recipe == "nguyen" and stage > 0 and residual:
                 total += (fan_in + 1) * units
             fan_in = units
     return total + (fan_in + 1) * classes
@@ -44,6 +45,15 @@ def by_hand(recipe, n, widths, classes=10, channels=3):
 def test_counts_of_both_recipes(recipe, depth, width):
     widths = [int(base * width) for base in (16, 32, 64)]
     assert parameters(ResNet(depth, width, recipe=recipe)) == by_hand(recipe, (depth - 2) // 6, widths)
+
+
+@pytest.mark.parametrize("recipe", ["tf", "nguyen"])
+@pytest.mark.parametrize(("depth", "width"), [(8, 1.0), (14, 0.3), (20, 1.5)])
+def test_counts_without_shortcuts(recipe, depth, width):
+    widths = [int(base * width) for base in (16, 32, 64)]
+    plain = ResNet(depth, width, recipe=recipe, residual=False)
+    assert parameters(plain) == by_hand(recipe, (depth - 2) // 6, widths, residual=False)
+    assert parameters(plain) < parameters(ResNet(depth, width, recipe=recipe))
 
 
 @pytest.mark.parametrize("recipe", ["tf", "nguyen"])
@@ -97,6 +107,37 @@ def test_it_can_be_traced():
     graph = nc.trace(ResNet(8, 0.25).eval(), torch.randn(2, 3, 32, 32))
     assert [site.units for site in graph.sites if site.kind == "activation"] == [4, 4, 4, 8, 8, 16, 16]
     assert max(graph.replay.values()) < 1e-5
+
+
+def test_a_block_without_a_shortcut():
+    block = ResNet(8, residual=False).eval().stages[1].get_submodule("0")
+    x = torch.randn(2, 16, 8, 8)
+    inner = torch.relu(block.norm1(block.conv1(x)))  # pyright: ignore
+    assert torch.equal(block(x), torch.relu(block.norm2(block.conv2(inner))))  # pyright: ignore
+
+
+def test_without_shortcuts_there_is_no_stream():
+    """The same activations as with them, and no site of the stream that sums write to."""
+    x = torch.randn(2, 3, 32, 32)
+    residual, plain = (nc.trace(ResNet(8, 0.25, residual=flag).eval(), x) for flag in (True, False))
+    assert any(site.kind == "stream" for site in residual.sites)
+    assert [(site.name, site.units) for site in plain.sites] == [
+        (site.name, site.units) for site in residual.sites if site.kind == "activation"
+    ]
+    assert {site.kind for site in plain.sites} == {"activation"}
+    assert max(plain.replay.values()) < 1e-5
+
+
+@pytest.mark.parametrize("recipe", ["tf", "nguyen"])
+def test_a_plain_network_comes_back_from_its_checkpoint(recipe, tmp_path):
+    model = ResNet(8, 0.25, recipe=recipe, residual=False).eval()
+    with torch.no_grad():
+        model.get_buffer("norm.running_mean").add_(1)
+    back = load_checkpoint(save_checkpoint(model, tmp_path / "net"))
+    assert isinstance(back.model, ResNet)
+    assert (back.name, back.model.config) == ("resnet", model.config)
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(back.model(x), model(x))
 
 
 @pytest.mark.parametrize(

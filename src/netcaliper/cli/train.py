@@ -5,6 +5,8 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +18,8 @@ from netcaliper.errors import DataError, InputError, OutputExists, SpecError
 from netcaliper.reading.numerals import count, percent, plural
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from netcaliper.fit.train import Training
     from netcaliper.zoo.batches import Batches
 
@@ -67,13 +71,30 @@ def train(
         ),
     ] = None,
     augment: Annotated[
-        Literal["none", "crop", "flip", "crop_flip", "crop_flip_reflect", "crop28_flip_light"],
+        Literal[
+            "none",
+            "crop",
+            "flip",
+            "crop_flip",
+            "crop_flip_reflect",
+            "crop28_flip_light",
+            "color",
+            "crop_flip_reflect_color",
+        ],
         typer.Option(help="Of training images."),
     ] = "none",
     precision: Annotated[
         Literal["auto", "float32", "bf16"],
         typer.Option(help="Of the forward pass; auto is bf16 for convolutional networks that are faster in it."),
     ] = "auto",
+    pc_penalty: Annotated[
+        float,
+        typer.Option(help="Penalize layers whose outputs lie along one direction; 10 in its paper.", metavar="ALPHA"),
+    ] = 0.0,
+    pc_threshold: Annotated[
+        float,
+        typer.Option(help="Share of variance along it that --pc-penalty leaves free.", metavar="DELTA"),
+    ] = 0.1,
     examples: Annotated[
         int | None, typer.Option(help="Train on a stratified subset of so many examples.", min=1, metavar="N")
     ] = None,
@@ -87,7 +108,9 @@ def train(
     keep_every: Annotated[
         int | None,
         typer.Option(
-            help="Write a checkpoint folder DIR.epochs/epoch-0001 after so many epochs, too.", min=1, metavar="EPOCHS"
+            help="Also write checkpoint folders DIR.epochs/epoch-0000 (untrained) and one after so many epochs each.",
+            min=1,
+            metavar="EPOCHS",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")] = False,
@@ -156,11 +179,19 @@ def train(
         "keep_every": keep_every,
     }
 
+    untrained = deepcopy(network) if keep_every is not None and not resume else None
+
+    def write(kept: "nn.Module", so_far: "Training") -> None:
+        folder = series / f"epoch-{so_far.kept_epoch:04d}"
+        shutil.rmtree(folder, ignore_errors=True)  # a resumed training repeats the epochs after its last state
+        save_checkpoint(kept, folder, training=context | so_far.facts())
+
     def keep(so_far: "Training") -> None:
+        # Not earlier: a training that fails at its first batch writes nothing.
+        if untrained is not None and so_far.kept_epoch == 1:
+            write(untrained, replace(so_far, loss=(), accuracy=(), watched=(), kept_epoch=0))
         if keep_every is not None and so_far.kept_epoch % keep_every == 0:
-            folder = series / f"epoch-{so_far.kept_epoch:04d}"
-            shutil.rmtree(folder, ignore_errors=True)  # a resumed training repeats the epochs after its last state
-            save_checkpoint(network, folder, training=context | so_far.facts())
+            write(network, so_far)
 
     saving = Saving(state, every=checkpoint_every, context=context, resume=resume)
     note(f"training {model}: {plural(parameters, 'parameter')}, {plural(epochs, 'epoch')}")
@@ -180,6 +211,8 @@ def train(
             watch=held,
             augment=augment,
             precision=precision,
+            pc_penalty=pc_penalty,
+            pc_threshold=pc_threshold,
             seed=seed,
             saving=saving,
             progress=step,
@@ -207,8 +240,8 @@ def train(
         + ("" if tests is None else f", {percent(right['test_accuracy'])} of the test examples"),
         f"checkpoint: {out}{os.sep}",
     ]
-    if keep_every is not None and ran >= keep_every:
-        said.append(f"checkpoints after every {plural(keep_every, 'epoch')}: {series}{os.sep}")
+    if keep_every is not None:
+        said.append(f"checkpoints before the training and after every {plural(keep_every, 'epoch')}: {series}{os.sep}")
     command = ["netcaliper", "measure", str(out), "--data", data, "-o", f"{out}-reading"]
     say(*said, "", "next:", f"  {' '.join(map(_quoted, command))}")
 

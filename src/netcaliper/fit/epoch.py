@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -14,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from netcaliper.errors import DataError, InputError
 from netcaliper.fit.augment import WINDOW, augmented
 from netcaliper.fit.precision import Precision, as_computed, autocast
+from netcaliper.fit.principal_penalty import PrincipalPenalty
 from netcaliper.fit.recipe import Recipe
 from netcaliper.fit.saving import Position, RandomState, Saving, State, load_state, save_state
 from netcaliper.fit.schedule import rate_factor, warmup_factor
@@ -72,6 +74,7 @@ class Run:
         data: labelled batches.
         recipe: how it is trained.
         descent: its optimizer.
+        penalty: on the outputs of its layers, added to the loss.
         length: batches an epoch, ``None`` if the data do not know.
         saving: where and when the state is saved, and whether to resume from it.
         progress: called after every batch.
@@ -81,6 +84,7 @@ class Run:
     data: Iterable[Any]
     recipe: Recipe
     descent: torch.optim.Optimizer
+    penalty: PrincipalPenalty | None
     length: int | None
     saving: Saving | None
     progress: Callable[[Step], None] | None
@@ -90,6 +94,8 @@ class Run:
         if self.saving is not None and self.saving.resume:
             state = load_state(self.saving, self.model, self.descent, self.recipe)
             state.now.set()
+            if self.penalty is not None:
+                self.penalty.directions = dict(state.directions)
             return state
         now = RandomState.now()
         return State(Position(), now, now)
@@ -116,18 +122,20 @@ class Run:
             state.now.set()
         for batch in stream:
             self._set_rate(where)
-            loss, hits = _update(
-                self.model, _changed(batch, self.recipe, prepare), self.descent, where.epoch, self.recipe
-            )
+            changed = _changed(batch, self.recipe, prepare)
+            loss, hits = _update(self.model, changed, self.descent, self.penalty, where.epoch, self.recipe)
             where = where.after_batch(batch.size, loss, hits)
             if self.saving is not None and self.saving.due(where):
-                now = State(where, RandomState.now(), at_epoch, state.best)
+                now = State(where, RandomState.now(), at_epoch, state.best, self._directions())
                 save_state(self.saving, self.model, self.descent, self.recipe, now)
             if self.progress is not None:
                 mean = where.loss_sum / where.examples
                 self.progress(Step(where.epoch, self.recipe.epochs, where.batch, self.length, mean))
         now = RandomState.now()
-        return State(where.after_epoch(), now, now, state.best)
+        return State(where.after_epoch(), now, now, state.best, self._directions())
+
+    def _directions(self) -> dict[str, Tensor]:
+        return {} if self.penalty is None else dict(self.penalty.directions)
 
     def _set_rate(self, where: Position) -> None:
         """Set the learning rate of the next update."""
@@ -140,25 +148,32 @@ class Run:
 
 
 def _update(
-    model: nn.Module, batch: Batch, descent: torch.optim.Optimizer, epoch: int, recipe: Recipe
+    model: nn.Module,
+    batch: Batch,
+    descent: torch.optim.Optimizer,
+    penalty: PrincipalPenalty | None,
+    epoch: int,
+    recipe: Recipe,
 ) -> tuple[float, float]:
     if batch.size == 1 and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         raise DataError(
             f"the batch at example {batch.start} holds 1 example and BatchNorm needs at least 2 to train; "
             "choose a batch size that leaves none alone, or drop the last batch."
         )
-    logits, labels = labelled_logits(model, batch, recipe.precision)
+    with nullcontext({}) if penalty is None else penalty.watching() as shares:
+        logits, labels = labelled_logits(model, batch, recipe.precision)
     loss = cross_entropy(logits, labels)
-    value = float(loss.detach())
+    whole = loss if penalty is None else loss + penalty.of(shares)
+    value = float(whole.detach())
     if not math.isfinite(value):
         raise DataError(
             f"the loss is {value} in epoch {epoch}, at example {batch.start}: training diverged with `learning_rate` = "
             f"{recipe.learning_rate:g}; lower it, or scale the inputs."
         )
     descent.zero_grad(set_to_none=True)
-    loss.backward()
+    whole.backward()
     descent.step()
-    return value, examples_right(logits, labels, batch)
+    return float(loss.detach()), examples_right(logits, labels, batch)
 
 
 def _changed(batch: Batch, recipe: Recipe, prepare: Callable[[Tensor], Tensor]) -> Batch:

@@ -28,6 +28,8 @@ class Recipe:
             kept. ``None`` trains to the end and keeps the last weights.
         augment: what is done to images, one of ``netcaliper.fit.augment.AUGMENTATIONS``.
         precision: of the forward pass, one of ``netcaliper.fit.precision.PRECISIONS``.
+        pc_penalty: factor of ``netcaliper.fit.principal_penalty.PrincipalPenalty``; 0 is none.
+        pc_threshold: share of variance in a layer's first principal component that it leaves free.
 
     Raises:
         InputError: a value is not known or out of range.
@@ -45,6 +47,8 @@ class Recipe:
     patience: int | None = None
     augment: Augmentation = "none"
     precision: Precision = "float32"
+    pc_penalty: float = 0.0
+    pc_threshold: float = 0.1
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -59,6 +63,10 @@ class Recipe:
             raise InputError(f"`warmup` must be from 0 to `epochs` = {self.epochs}, got {self.warmup}.")
         if self.patience is not None and self.patience < 1:
             raise InputError(f"`patience` must be at least 1 epoch, got {self.patience}; leave it out to train on.")
+        if not (math.isfinite(self.pc_penalty) and self.pc_penalty >= 0):
+            raise InputError(f"`pc_penalty` must be 0 or a positive number, got {self.pc_penalty}.")
+        if not 0 <= self.pc_threshold <= 1:
+            raise InputError(f"`pc_threshold` is a share of variance, from 0 to 1, got {self.pc_threshold}.")
         names = {
             "optimizer": OPTIMIZERS,
             "decayed": DECAYED,

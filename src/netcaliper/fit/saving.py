@@ -1,8 +1,8 @@
 """The state of a training on disk, from which it goes on exactly as if it had never stopped.
 
-One safetensors file holds the tensors (weights, buffers, optimizer state, random state, the best weights so far) and,
-in its metadata, a JSON text with the rest: position, history, recipe. Nothing is pickled. The file is written aside
-and moved into place.
+One safetensors file holds the tensors (weights, buffers, optimizer state, random state, the best weights so far, the
+directions of a principal penalty) and, in its metadata, a JSON text with the rest: position, history, recipe. Nothing
+is pickled. The file is written aside and moved into place.
 """
 
 import json
@@ -22,7 +22,7 @@ from netcaliper.fit.recipe import Recipe
 from netcaliper.fit.schema_version import checked_version
 
 STATE_FILE = "state.safetensors"
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,14 @@ class State:
         now: the present random state.
         at_epoch: the random state in which the running epoch began, from which its order of examples follows.
         best: weights and buffers of the best epoch so far, where the training may stop early.
+        directions: those of the principal penalty, by layer.
     """
 
     where: Position
     now: RandomState
     at_epoch: RandomState
     best: Mapping[str, Tensor] = field(default_factory=dict)
+    directions: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save_state(saving: Saving, model: nn.Module, descent: torch.optim.Optimizer, recipe: Recipe, state: State) -> None:
@@ -162,7 +164,8 @@ def save_state(saving: Saving, model: nn.Module, descent: torch.optim.Optimizer,
         InputError: the context is not plain data.
     """
     tensors: dict[str, Tensor] = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
+    for part, held in (("best", state.best), ("directions", state.directions)):
+        tensors |= {f"{part}/{name}": tensor for name, tensor in held.items()}
     scalars: dict[str, Any] = {}
     for index, entries in descent.state_dict()["state"].items():
         for key, value in entries.items():
@@ -215,9 +218,9 @@ def load_state(saving: Saving, model: nn.Module, descent: torch.optim.Optimizer,
     _same("recipe", asdict(recipe), record["recipe"])
     _same("context", json.loads(json.dumps(dict(saving.context))), record["context"])
     own = model.state_dict()
-    saved, best = (
+    saved, best, directions = (
         {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
-        for part in ("model/", "best/")
+        for part in ("model/", "best/", "directions/")
     )
     try:
         position = record["position"]
@@ -228,7 +231,11 @@ def load_state(saving: Saving, model: nn.Module, descent: torch.optim.Optimizer,
             for name, tensor in saved.items():
                 own[name].copy_(tensor)
         _restore(descent, tensors, record["scalars"])
-        return State(where, _random(tensors, "now"), _random(tensors, "epoch"), best)
+        # A tensor of a file lies at any address, and a product rounds otherwise there than at an aligned one.
+        directions = {layer: direction.clone() for layer, direction in directions.items()}
+        if recipe.pc_penalty and not directions:
+            raise KeyError("directions/")
+        return State(where, _random(tensors, "now"), _random(tensors, "epoch"), best, directions)
     except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
         raise CorruptReading(f"{str(saving.file)!r} is damaged: {type(error).__name__}: {error}") from error
 

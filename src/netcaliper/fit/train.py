@@ -12,6 +12,7 @@ from netcaliper.fit.augment import Augmentation
 from netcaliper.fit.epoch import Run, Step, examples_right, labelled_logits
 from netcaliper.fit.optimizers import Decayed, Optimizer, make_optimizer
 from netcaliper.fit.precision import Precision, laid_out, settled
+from netcaliper.fit.principal_penalty import PrincipalPenalty
 from netcaliper.fit.recipe import Recipe
 from netcaliper.fit.saving import Position, Saving, State
 from netcaliper.fit.schedule import Schedule
@@ -26,7 +27,7 @@ class Training(Recipe):
 
     Attributes:
         examples: examples an epoch.
-        loss: mean cross-entropy of each epoch, every batch before its own update.
+        loss: mean cross-entropy of each epoch, without penalties, every batch before its own update.
         accuracy: share of training examples classified right, counted in the same way.
         watched: with ``patience``, accuracy in eval mode on the watched examples after each epoch.
         kept_epoch: the epoch after which the model had the weights that it has now.
@@ -59,6 +60,8 @@ def fit(
     watch: Iterable[Any] | None = None,
     augment: Augmentation = "none",
     precision: Precision = "float32",
+    pc_penalty: float = 0.0,
+    pc_threshold: float = 0.1,
     seed: int = 0,
     saving: Saving | None = None,
     progress: Callable[[Step], None] | None = None,
@@ -88,6 +91,9 @@ def fit(
             labels, where nothing else can be learned.
         augment: one of ``netcaliper.fit.augment.AUGMENTATIONS``.
         precision: ``"float32"``; ``"bf16"``, the forward pass in bfloat16 with weights in float32; or ``"auto"``.
+        pc_penalty: factor of a penalty on layers whose outputs lie along one direction, 10 in its paper; 0 is none. See
+            ``netcaliper.fit.principal_penalty.PrincipalPenalty``.
+        pc_threshold: share of variance in a layer's first principal component that is not penalized.
         seed: of the order of the examples, of dropout and of the augmentation.
         saving: where and when the state is saved, and whether to resume from it.
         progress: called after every batch.
@@ -95,8 +101,8 @@ def fit(
             has the weights of this epoch then. It is called again for epochs that a resumed training repeats.
 
     Raises:
-        InputError: an argument is out of range, or the model has no parameter to train or does not return logits, or
-            the saved state belongs to another training.
+        InputError: an argument is out of range, or the model has no parameter to train (or no activation module for
+            ``pc_penalty``) or does not return logits, or the saved state belongs to another training.
         DataError: the data have no labels, labels that are out of range, or a batch too small for BatchNorm; or the
             loss is no longer finite.
         ReadingError: the state cannot be written or read.
@@ -116,6 +122,8 @@ def fit(
         patience=patience,
         augment=augment,
         precision=precision,
+        pc_penalty=pc_penalty,
+        pc_threshold=pc_threshold,
     )
     recipe = replace(recipe, precision=settled(model, precision))
     check_reiterable(data)
@@ -126,6 +134,7 @@ def fit(
     length = _length(data)
     if warmup and length is None:
         raise InputError(f"`warmup` = {warmup} needs to know the batches of an epoch; give `data` with a `len`.")
+    penalty = PrincipalPenalty(model, pc_penalty, pc_threshold, seed) if pc_penalty else None
     try:
         with seeded(seed), laid_out(model, recipe.precision):
             descent = make_optimizer(
@@ -136,7 +145,7 @@ def fit(
                 weight_decay=weight_decay,
                 decayed=decayed,
             )
-            run = Run(model, data, recipe, descent, length, saving, progress)
+            run = Run(model, data, recipe, descent, penalty, length, saving, progress)
             state = run.start()
             while not _done(state.where, recipe):
                 state = run.epoch(state)

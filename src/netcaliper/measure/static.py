@@ -1,21 +1,15 @@
 """``nc.measure``: everything static about a network, with its untrained twin beside it."""
 
-import platform
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from os import PathLike
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from torch import nn
 
-import netcaliper
 from netcaliper.errors import InputError
+from netcaliper.measure.clock import Clock
 from netcaliper.measure.dry_run import dry_run
 from netcaliper.measure.estimate import available_memory, estimate
 from netcaliper.measure.fingerprint import model_fingerprint
@@ -23,21 +17,19 @@ from netcaliper.measure.needed_at import REACH
 from netcaliper.measure.needed_state import open_state
 from netcaliper.measure.network_run import ABLATION_PASSES, NetworkRun
 from netcaliper.measure.one_pass import Tell
+from netcaliper.measure.origin import described, versions
 from netcaliper.measure.protocol import Measure, Mode, Plan
 from netcaliper.measure.redundant import RedundantMeasure
 from netcaliper.measure.selectivity import SelectivityMeasure
+from netcaliper.measure.traced import traced
 from netcaliper.measure.twin import make_twin, twin_passes
 from netcaliper.measure.unit_states import UnitStatesMeasure
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import Cost, Provenance, Skipped, Twin
 from netcaliper.stats.block_elimination import TAU
-from netcaliper.trace.batches import as_batch, check_values, count_examples, first_batch, raw_batches
-from netcaliper.trace.export import device_of
-from netcaliper.trace.form import form_of
+from netcaliper.trace.batches import count_examples, first_batch
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site
-from netcaliper.trace.trace import trace
-from netcaliper.trace.wrappers import unwrapped
 
 ONE_PASS: tuple[Measure, ...] = (UnitStatesMeasure(), RedundantMeasure(), SelectivityMeasure())
 """The measures that one pass feeds, in the order in which their findings are entered."""
@@ -121,9 +113,9 @@ def measure(
             f"`twin` must be True, False or a function without arguments that builds the network anew, got {twin!r}."
         )
     tell = progress or (lambda phase, done, total: None)
-    clock = _Clock()
+    clock = Clock()
     with clock("trace"):
-        graph = _graph(model, data, example, device, name)
+        graph = traced(model, data, example, device, name)
     places = _sites(graph, sites)
     with clock("count"):
         plan = Plan(count_examples(data, form=graph.form), seed, mode)
@@ -181,7 +173,7 @@ def measure(
     provenance = Provenance(
         model=name or graph.name,
         model_fingerprint=model_fingerprint(graph.program.tensors),
-        data=data_name or _describe(data),
+        data=data_name or described(data),
         data_fingerprint=read.fingerprint,
         seed=seed,
         mode=mode,
@@ -191,12 +183,7 @@ def measure(
         examples=plan.sizes,
         verification_reads=read.verification_reads,
         replay=dict(graph.replay),
-        versions={
-            "netcaliper": netcaliper.__version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        versions=versions(),
     )
     return Reading(
         provenance=provenance,
@@ -229,45 +216,6 @@ def _measures(only: str | Sequence[str] | None, skip: str | Sequence[str] | None
     return chosen
 
 
-def _graph(model: Any, data: Any, example: Any, device: str | torch.device | None, name: str | None) -> Graph:
-    """Trace the model, or take the graph as it is."""
-    if isinstance(model, Graph):
-        if device is not None and torch.device(device) != model.device:
-            raise InputError(
-                f"`device` must be the graph's own {model.device}, got {device}; move the model there and trace it "
-                "again."
-            )
-        return model
-    if not isinstance(model, nn.Module):
-        raise InputError(
-            f"`model` must be a torch module or a graph from nc.trace, got {type(model).__name__}; pass the module."
-        )
-    if device is not None:
-        try:
-            model = deepcopy(model).to(device)
-        except (RuntimeError, AssertionError) as problem:  # torch without CUDA asserts
-            raise InputError(
-                f'`device` must be one that torch can use here, got {device!r} ({problem}); try "cpu".'
-            ) from None
-    if example is None:
-        example = next(raw_batches(data))
-        check_values(as_batch(example, form=form_of(unwrapped(model))), "batch 0 of `data`")
-    return trace(model, _moved(example, device_of(model)), name=name)
-
-
-def _moved(raw: Any, device: torch.device) -> Any:
-    """Bring the tensors of a raw batch to a device; what is on it already stays as it is."""
-    if hasattr(raw, "to"):
-        return raw.to(device)
-    if isinstance(raw, np.ndarray):
-        return torch.from_numpy(raw).to(device)
-    if isinstance(raw, Mapping):
-        return {key: _moved(value, device) for key, value in raw.items()}
-    if isinstance(raw, (list, tuple)):
-        return tuple(_moved(value, device) for value in raw)
-    return raw
-
-
 def _sites(graph: Graph, patterns: str | Sequence[str]) -> tuple[Site, ...]:
     """Choose sites by name or shell pattern."""
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
@@ -291,13 +239,6 @@ def _parameters(graph: Graph) -> int:
     return sum(tensor.numel() for tensor in tensors.values())
 
 
-def _describe(data: Any) -> str:
-    """Name the data by type."""
-    dataset, prepared = getattr(data, "dataset", None), getattr(data, "prepared", "")
-    held = f" of {type(dataset).__name__}" if dataset is not None else ""
-    return type(data).__name__ + held + (f" ({prepared})" if prepared else "")
-
-
 def _warnings(data: Any) -> tuple[str, ...]:
     """Say in words what makes the whole reading less sure."""
     if isinstance(getattr(data, "sampler", None), torch.utils.data.RandomSampler):
@@ -306,16 +247,3 @@ def _warnings(data: Any) -> tuple[str, ...]:
             "shuffle.",
         )
     return ()
-
-
-@dataclass
-class _Clock:
-    """Wall seconds by phase."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, phase: str):
-        start = time.perf_counter()
-        yield
-        self.seconds[phase] = round(time.perf_counter() - start, 4)

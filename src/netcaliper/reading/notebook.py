@@ -27,11 +27,11 @@ def to_html(reading: ReadingRecord) -> str:
             numbers.append(twins[index].needed)
         shares = (site.prunable, site.redundant)
         cells = [
-            _cell(site.name, code=True),
-            _cell(site.op),
-            *(_cell(count(number), right=True) for number in numbers),
-            *(_cell(percent(share.value if share else None), right=True) for share in shares),
-            _cell(verdict(site)),
+            cell(site.name, code=True),
+            cell(site.op),
+            *(cell(count(number), right=True) for number in numbers),
+            *(cell(percent(share.value if share else None), right=True) for share in shares),
+            cell(verdict(site)),
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     left = len(reading.sites) - MOST_ROWS
@@ -43,7 +43,8 @@ def to_html(reading: ReadingRecord) -> str:
     )
 
 
-def _cell(text: str, *, right: bool = False, code: bool = False) -> str:
+def cell(text: str, *, right: bool = False, code: bool = False) -> str:
+    """Write one cell of a table, its text escaped."""
     align = "right" if right else "left"
     body = f"<code>{escape(text)}</code>" if code else escape(text)
     return f'<td style="text-align:{align};font-variant-numeric:tabular-nums">{body}</td>'

@@ -7,21 +7,21 @@ is missing, damaged, contradictory or from a later version is refused by name.
 import hashlib
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 from pydantic import ValidationError
 
-from netcaliper.errors import CorruptReading, NewerSchema
-from netcaliper.reading.contradiction import contradiction
+from netcaliper.errors import CorruptReading, InputError, NewerSchema
+from netcaliper.reading.kinds import FORMATS, LAYERS, UNITS
+from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.reading import Reading
-from netcaliper.reading.schema import SCHEMA_VERSION, Cost
+from netcaliper.reading.schema import Cost
 from netcaliper.reading.writing import (
     ARRAYS,
     COST,
-    FORMAT,
     RECORD,
     corrupt,
     read_file,
@@ -29,14 +29,19 @@ from netcaliper.reading.writing import (
     save,
 )
 
-__all__ = ["load", "save"]
+__all__ = ["load", "load_as", "save"]
+
+OPENED: dict[str, type[Reading] | type[LayersReading]] = {UNITS.format: Reading, LAYERS.format: LayersReading}
+"""What a folder of either format is opened as."""
+
+R = TypeVar("R", Reading, LayersReading)
 
 ENVELOPE = frozenset({"format", "arrays_sha256"})
 """Keys of ``reading.json`` that describe the folder, not the reading."""
 
 
-def load(folder: str | PathLike[str]) -> Reading:
-    """Open a reading that ``save`` wrote.
+def load(folder: str | PathLike[str]) -> Reading | LayersReading:
+    """Open a reading that ``save`` wrote: of units (``nc.measure``) or of layers (``nc.layers``, ``nc.compare``).
 
     Args:
         folder: the folder of the reading.
@@ -58,11 +63,12 @@ def load(folder: str | PathLike[str]) -> Reading:
         )
     record = read_json(source, RECORD)
     version = record.get("schema_version")
-    if record.get("format") != FORMAT or not isinstance(version, int) or isinstance(version, bool):
-        raise corrupt(source, RECORD, f"it is not a {FORMAT} (`format` or `schema_version` is missing)")
-    if version > SCHEMA_VERSION:
+    kind = FORMATS.get(str(record.get("format")))
+    if kind is None or not isinstance(version, int) or isinstance(version, bool):
+        raise corrupt(source, RECORD, f"it is not a {UNITS.format} (`format` or `schema_version` is missing)")
+    if version > kind.version:
         raise NewerSchema(
-            f"{source / RECORD} has schema version {version}, and this netcaliper reads up to {SCHEMA_VERSION}; "
+            f"{source / RECORD} has schema version {version}, and this netcaliper reads up to {kind.version}; "
             "update netcaliper (pip install --upgrade netcaliper), or measure again with this one."
         )
     arrays = _arrays(source, record.get("arrays_sha256"))
@@ -76,12 +82,36 @@ def load(folder: str | PathLike[str]) -> Reading:
     except ValidationError as error:
         raise corrupt(source, COST, _first(error)) from error
     try:
-        reading = Reading.model_validate({**fields, "arrays": arrays, "cost": parsed_cost})
+        reading = OPENED[kind.format].model_validate({**fields, "arrays": arrays, "cost": parsed_cost})
     except ValidationError as error:
         raise corrupt(source, RECORD, _first(error)) from error
-    problem = contradiction(reading)
+    problem = kind.contradiction(reading)
     if problem:
         raise corrupt(source, ARRAYS if problem.startswith("array") else RECORD, problem)
+    return reading
+
+
+def load_as(kind: type[R], folder: str | PathLike[str]) -> R:
+    """Open a reading of one kind, for what cannot be done with the other.
+
+    Args:
+        kind: ``Reading`` (of units) or ``LayersReading``.
+        folder: the folder of the reading.
+
+    Returns:
+        The record.
+
+    Raises:
+        InputError: the folder holds a reading of the other kind.
+        CorruptReading, NewerSchema, ReadingError: as in ``load``.
+    """
+    reading = load(folder)
+    if not isinstance(reading, kind):
+        words = {Reading: "units (from `netcaliper measure`)", LayersReading: "layers (from `netcaliper layers`)"}
+        raise InputError(
+            f"`folder` must hold a reading of {words[kind]}, but {folder} holds one of {words[type(reading)]}; "
+            "give another folder."
+        )
     return reading
 
 

@@ -1,7 +1,10 @@
 """How a reading becomes a folder of three files: whole or not at all, the same bytes every time, never pickled.
 
+Readings of units and of layers are stored alike; ``format`` in ``reading.json`` says which of the two it is.
+
 - ``reading.json``: everything except arrays and timings; sorted keys, so that equal readings are equal bytes.
-- ``arrays.safetensors``: one array a measure and site, keys as in ``netcaliper.reading.schema.ReadingRecord``.
+- ``arrays.safetensors``: the arrays, keys as in ``netcaliper.reading.schema.ReadingRecord`` and
+  ``netcaliper.reading.layers.LayersRecord``.
 - ``cost.json``: seconds and passes, apart, because they differ from run to run.
 
 ``reading.json`` carries the SHA-256 of the arrays: half of one reading beside half of another is noticed.
@@ -24,14 +27,14 @@ import numpy as np
 import safetensors.numpy
 
 from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
-from netcaliper.reading.contradiction import contradiction
+from netcaliper.reading.kinds import FORMATS, kind_of
+from netcaliper.reading.layers import LayersRecord
 from netcaliper.reading.schema import ReadingRecord
 
 RECORD, ARRAYS, COST = "reading.json", "arrays.safetensors", "cost.json"
-FORMAT = "netcaliper reading"
 
 
-def save(reading: ReadingRecord, folder: str | PathLike[str], *, replace: bool = False) -> Path:
+def save(reading: ReadingRecord | LayersRecord, folder: str | PathLike[str], *, replace: bool = False) -> Path:
     """Write a reading to a folder, all or nothing.
 
     The files are written to a temporary folder beside the target, flushed to disk, and renamed. Two readings that
@@ -48,10 +51,10 @@ def save(reading: ReadingRecord, folder: str | PathLike[str], *, replace: bool =
     Raises:
         OutputExists: ``folder`` exists and ``replace`` is false, or it holds something that is not a reading.
         ReadingError: the disk refused (full, read-only, ...); what was there before is untouched.
-        InputError: the reading contradicts itself (an array that fits no site, a partition that does not add up).
+        InputError: the reading contradicts itself (an array that fits nothing in it, a partition that does not add up).
     """
     target = Path(folder)
-    problem = contradiction(reading)
+    problem = kind_of(reading).contradiction(reading)
     if problem:
         raise InputError(f"`reading` cannot be written: {problem}.")
     try:
@@ -75,11 +78,11 @@ def save(reading: ReadingRecord, folder: str | PathLike[str], *, replace: bool =
     return target
 
 
-def _files(reading: ReadingRecord) -> dict[str, bytes]:
+def _files(reading: ReadingRecord | LayersRecord) -> dict[str, bytes]:
     """Serialize a reading; every step is deterministic."""
     arrays = safetensors.numpy.save({key: np.ascontiguousarray(reading.arrays[key]) for key in sorted(reading.arrays)})
     record = reading.model_dump(mode="python")
-    record |= {"format": FORMAT, "arrays_sha256": hashlib.sha256(arrays).hexdigest()}
+    record |= {"format": kind_of(reading).format, "arrays_sha256": hashlib.sha256(arrays).hexdigest()}
     return {RECORD: _dump(record), ARRAYS: arrays, COST: _dump(reading.cost.model_dump(mode="python"))}
 
 
@@ -142,7 +145,7 @@ def check_target(target: Path, *, replace: bool) -> None:
             f"`folder` {target} holds {len(names)} entries and no {RECORD}: it is not a reading, so it is not "
             "replaced; choose another folder."
         )
-    if names and read_json(target, RECORD, missing_ok=True).get("format") != FORMAT:
+    if names and read_json(target, RECORD, missing_ok=True).get("format") not in tuple(FORMATS):
         raise OutputExists(
             f"`folder` {target} holds a {RECORD} that netcaliper did not write, so it is not replaced; "
             "choose another folder."

@@ -10,6 +10,7 @@ from typing import Literal
 import vl_convert
 
 from netcaliper.errors import InputError, OutputExists, ReadingError
+from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.reading import Reading
 from netcaliper.report.figures import Figure, draw_all
 
@@ -49,7 +50,7 @@ CONFIG = {
 
 
 def export(
-    reading: Reading,
+    reading: Reading | LayersReading,
     folder: str | PathLike[str],
     formats: Sequence[str] = FORMATS,
     *,

@@ -1,83 +1,64 @@
 """One self-contained page: everything that a reading says, in one HTML file that asks for nothing from the network."""
 
-import json
 import os
-import re
 import tempfile
-from dataclasses import dataclass
-from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-import vl_convert
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
-
-import netcaliper
 from netcaliper.errors import OutputExists, ReadingError
 from netcaliper.reading.headline import headline, network_verdict
+from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.left_open import all_warnings, reasons
 from netcaliper.reading.numerals import MISSING, count, plural
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.verdicts import verdict
-from netcaliper.report import palette
+from netcaliper.report import layers_page
 from netcaliper.report.enough import enough
-from netcaliper.report.figures import Figure, draw_all
+from netcaliper.report.figures import draw_all
 from netcaliper.report.key_numbers import key_numbers
 from netcaliper.report.site_table import site_table
+from netcaliper.report.skeleton import Section, fill
 
 SECTIONS = (
-    ("partition", "What the units of each site are", ("partition",)),
-    ("prunable", "How many units can be taken away at random", ("ablation", "prunable", "ablation_sites")),
-    ("states", "What the units do", ("unit_states", "bending")),
-    ("spectra", "How much is said twice", ("spectrum_covariance", "spectrum_correlation")),
-    ("r2", "What each unit adds", ("r2",)),
+    ("partition", "What the units of each site are", "stack", ("partition",)),
+    ("prunable", "How many units can be taken away at random", "stack", ("ablation", "prunable", "ablation_sites")),
+    ("states", "What the units do", "stack", ("unit_states", "bending")),
+    ("spectra", "How much is said twice", "pair", ("spectrum_covariance", "spectrum_correlation")),
+    ("r2", "What each unit adds", "stack", ("r2",)),
 )
 MOST_NAMES = 3
 
 
-@dataclass(frozen=True)
-class Section:
-    """Figures that belong together under one heading."""
-
-    id: str
-    title: str
-    figures: tuple[Figure, ...]
-
-
-def render(reading: Reading) -> str:
+def render(reading: Reading | LayersReading) -> str:
     """Render a reading as one HTML page without any outside reference.
 
     Every word of the reading is escaped. The chart library is inlined once, the charts are data.
 
     Args:
-        reading: the record; a model is never needed.
+        reading: the record, of units or of layers; a model is never needed.
 
     Returns:
         The page.
     """
+    return layers_page.render(reading) if isinstance(reading, LayersReading) else _units(reading)
+
+
+def _units(reading: Reading) -> str:
     figures = {figure.name: figure for figure in draw_all(reading, "container")}
     sections = [
-        Section(id, title, tuple(figures[name] for name in names if name in figures)) for id, title, names in SECTIONS
+        Section(id, title, tuple(figures[name] for name in names if name in figures), layout)
+        for id, title, layout, names in SECTIONS
     ]
     table = site_table(reading)
-    environment = Environment(
-        loader=PackageLoader("netcaliper.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"breakable": _breakable, "together": _together}
-    source = environment.loader
-    assert source is not None
-    style = source.get_source(environment, "page.css")[0].replace("{{ swatches }}", _swatches())
-    return environment.get_template("page.html").render(
+    return fill(
+        "page.html",
+        figures.values(),
         reading=reading,
-        version=netcaliper.__version__,
+        kind="reading",
+        title=reading.provenance.model,
+        data=reading.provenance.data,
         headline=headline(reading),
-        verdict=network_verdict(reading),
+        lead=network_verdict(reading),
         keys=key_numbers(reading),
         enough=enough(reading.network.needed_at_97),
         warnings=all_warnings(reading),
@@ -87,14 +68,10 @@ def render(reading: Reading) -> str:
         refusals=_refusals(reading),
         interval_note=_interval_note(reading),
         facts=_facts(reading),
-        style=Markup(style),
-        script=Markup(source.get_source(environment, "page.js")[0]),
-        bundle=Markup(_bundle()) if figures else "",
-        charts=Markup(script_json({name: figure.spec() for name, figure in figures.items()})) if figures else "",
     )
 
 
-def write(reading: Reading, path: str | PathLike[str], *, replace: bool = False) -> Path:
+def write(reading: Reading | LayersReading, path: str | PathLike[str], *, replace: bool = False) -> Path:
     """Write the page of a reading, all or nothing.
 
     Args:
@@ -138,36 +115,6 @@ def write(reading: Reading, path: str | PathLike[str], *, replace: bool = False)
         if aside is not None:
             Path(aside).unlink(missing_ok=True)
     return target
-
-
-def script_json(value: Any) -> str:
-    """Write JSON that may stand inside a ``<script>`` element: no ``<``, ``>`` or ``&`` is left for a parser."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _breakable(name: str) -> Markup:
-    """Let a long name break after its dots and underscores rather than anywhere; everything else is escaped."""
-    return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(name))))
-
-
-def _together(text: str) -> str:
-    """Keep a number and its percent sign on one line."""
-    return text.replace(" %", "\u00a0%")
-
-
-@cache
-def _bundle() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script that may stand inside a ``<script>`` element."""
-    return (
-        vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-        .replace("</script", "<\\/script")
-        .replace("<!--", "<\\!--")
-    )
-
-
-def _swatches() -> str:
-    return "\n".join(f"i.{name} {{ background: {color}; }}" for name, (_, color) in palette.PARTITION.items())
 
 
 def _refusals(reading: Reading) -> list[dict[str, str]]:

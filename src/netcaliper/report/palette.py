@@ -32,3 +32,18 @@ LINE = "#2a7fbf"
 
 TWIN = "#7d8794"
 """The untrained twin, beside the network in ``LINE``."""
+
+NETWORKS = ("#2a7fbf", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
+"""Networks that are compared, in order; from the seventh on they start over."""
+
+SIMILARITY = {
+    -0.25: "#2fd0bd", -0.001: "#0c3a35", 0.0: "#000004", 0.2: "#2d115f", 0.4: "#721f81", 0.6: "#b73779", 0.8: "#f1605d",
+    0.9: "#fd9a6a", 1.0: "#fcfdbf",
+}  # fmt: skip
+"""Similarity: (value, color), black at zero and bright at one, after van der Walt's magma; teal below zero."""
+
+GAP = "#8892a0"
+"""A cell without a number."""
+
+OUTLINE, OUTLINE_AROUND = "#ffffff", "#00000099"
+"""The border of a block on a matrix: seen on its bright inside and on what is dark outside."""

@@ -46,10 +46,15 @@ def show(reading: Reading, stream: TextIOBase | None = None, *, width: int | Non
         stream: where; standard output if not given.
         width: columns; the terminal's, or 100 where there is none.
     """
+    print_to(stream, width, lambda columns, color: render(reading, width=columns, color=color))
+
+
+def print_to(stream: TextIOBase | None, width: int | None, rendered: Callable[[int, bool], str]) -> None:
+    """Print what is rendered for a number of columns, with color or without, as a stream can take it."""
     out = sys.stdout if stream is None else stream
     terminal = bool(getattr(out, "isatty", lambda: False)())
     columns = width or (shutil.get_terminal_size((100, 24)).columns if terminal else 100)
-    text = render(reading, width=columns, color=terminal)
+    text = rendered(columns, terminal)
     encoding = getattr(out, "encoding", None) or "utf-8"
     out.write(text.encode(encoding, "replace").decode(encoding))
 
@@ -77,12 +82,12 @@ def _everything(reading: Reading, width: int) -> Group:
         name = f"Twin ({twin_name(reading.twin)}, seed {reading.twin.seed})"
         needed = [f"needed {count(reading.twin.network.needed_units)}"]
         parts.append(Text(f"{name}: {', '.join(needed + _shares(reading.twin.network, reading.twin.warnings))}."))
-    parts += _listed(
+    parts += listed(
         "Not read", [f"{printable(item.name)}: {printable(item.reason)}" for item in reading.skipped], "yellow"
     )
     refused = [f"{printable(site.name)}: {printable(site.refused)}" for site in reading.sites if site.refused]
-    parts += _listed("Consumers not resolved", refused, "yellow")
-    parts += _listed("Warnings", [printable(warning) for warning in all_warnings(reading)], "yellow")
+    parts += listed("Consumers not resolved", refused, "yellow")
+    parts += listed("Warnings", [printable(warning) for warning in all_warnings(reading)], "yellow")
     return Group(*parts)
 
 
@@ -173,7 +178,8 @@ def _shares(network: NetworkReading, warnings: Sequence[str]) -> list[str]:
     return found
 
 
-def _listed(title: str, lines: list[str], style: str) -> list[Text | Padding]:
+def listed(title: str, lines: list[str], style: str) -> list[Text | Padding]:
+    """Put lines under a title, the first eight of them; nothing if there are none."""
     if not lines:
         return []
     left = len(lines) - MOST_WARNINGS

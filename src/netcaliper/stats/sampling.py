@@ -7,13 +7,13 @@ make the same choice.
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Int, Int8, UInt64
+from jaxtyping import Bool, Int, Int8, UInt64
 
 CALIBRATE, SELECT, VERIFY = 0, 1, 2
 SPLITS = ("calibrate", "select", "verify")
 FOLDS = 10
 
-_PURPOSES = {"split": 1, "fold": 2, "start": 3, "step": 4}
+_PURPOSES = {"split": 1, "fold": 2, "start": 3, "step": 4, "held": 5, "pass": 6, "token": 7}
 
 
 def splits(index: Int[np.ndarray, " examples"], seed: int) -> Int8[np.ndarray, " examples"]:
@@ -83,6 +83,27 @@ def positions(
         if len(coprime):
             step[mine] = coprime[(drawn[mine] % np.uint64(len(coprime))).astype(np.int64)]
     return example, (start[example] + k * step[example]) % width[example]
+
+
+def held(examples: int, count: int, seed: int) -> Bool[np.ndarray, " examples"]:
+    """Choose ``count`` of the examples (or all of fewer), to be held in memory."""
+    chosen = np.zeros(examples, dtype=bool)
+    chosen[np.argsort(_hash(np.arange(examples), seed, "held"), kind="stable")[:count]] = True
+    return chosen
+
+
+def shuffled(index: Int[np.ndarray, " examples"], seed: int, of_pass: int) -> Int[np.ndarray, " examples"]:
+    """Return the order (places in ``index``) in which one pass goes through some examples."""
+    own = int(_hash(np.array([of_pass]), seed, "pass")[0])
+    return np.argsort(_hash(index, own, "pass"), kind="stable")
+
+
+def one_token(
+    index: Int[np.ndarray, " examples"], tokens: Int[np.ndarray, " examples"], seed: int, of_pass: int
+) -> Int[np.ndarray, " examples"]:
+    """Choose one of the tokens of every example, in ``0 .. tokens - 1``; another one in another pass."""
+    own = int(_hash(np.array([of_pass]), seed, "pass")[0])
+    return (_hash(index, own, "token") % np.maximum(tokens, 1).astype(np.uint64)).astype(np.int64)
 
 
 @lru_cache(maxsize=256)

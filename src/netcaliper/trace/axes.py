@@ -64,6 +64,25 @@ def batch_axis(node: Node, column_axis: int, batches: frozenset[Size], examples:
     return next((a for a, s in enumerate(fixed) if a != column_axis % len(fixed) and s == examples), 0)
 
 
+def example_axis(node: Node, batches: frozenset[Size], examples: int) -> int | None:
+    """Return the axis of a value along which its examples lie in order, ``None`` if there is none.
+
+    An axis of exactly the batch comes before one that holds a multiple of it.
+
+    Args:
+        node: that makes the value.
+        batches: from ``batch_sizes``.
+        examples: number of examples that were traced, for a graph that is bound to it.
+    """
+    shape = [size_of(size) for size in node.meta["val"].shape]
+    exact = [axis for axis, size in enumerate(shape) if size in (batches or {examples})]
+    if exact:
+        return exact[0]
+    symbols = frozenset().union(*map(symbols_of, batches))
+    several = [axis for axis, size in enumerate(shape) if symbols_of(size) & symbols]
+    return several[0] if several and by_example(node, several[0], batches) else None
+
+
 def by_example(node: Node, axis: int, batches: frozenset[Size]) -> bool:
     """Tell whether the rows along an axis that holds a multiple of the batch lie example by example.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from netcaliper.errors import DataError, InputError, NetcaliperError
-from netcaliper.trace.axes import batch_axis, batch_sizes, by_example, input_shapes
+from netcaliper.trace.axes import batch_axis, batch_sizes, by_example, example_axis, input_shapes
 from netcaliper.trace.batches import Batch, as_batch
 from netcaliper.trace.export import Exported
 from netcaliper.trace.form import Form
@@ -95,6 +95,10 @@ class Graph:
         """Return the axis of a node's value whose size goes with the batch; not that of its columns."""
         return batch_axis(self._nodes[node], column_axis, self._examples, self.traced_batch)
 
+    def example_axis(self, node: str) -> int | None:
+        """Return the axis of a node's value along which the examples lie in order, ``None`` if there is none."""
+        return example_axis(self._nodes[node], self._examples, self.traced_batch)
+
     def by_example(self, node: str, axis: int) -> bool:
         """Tell whether the rows along the batch axis of a node's value lie example by example."""
         return by_example(self._nodes[node], axis, self._examples)
@@ -103,6 +107,10 @@ class Graph:
         """Return which positions of a site's value are no padding, as ``Padding.valid`` tells it."""
         found = self.padding.valid(batch, site.node, site.axis, site.batch_axis, value.shape)
         return found.to(value.device) if isinstance(found, Tensor) else found
+
+    def input(self, batch: Batch, name: str) -> Tensor:
+        """Return one of the tensors of a batch by the name of its placeholder."""
+        return dict(zip(self.program.user_inputs, self._inputs(batch), strict=True))[name]
 
     def site(self, name: str) -> Site:
         """Return a site by name.

@@ -1,7 +1,7 @@
 """What a figure is: an Altair chart with a name, a title and the words to read it by."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import altair as alt
@@ -23,19 +23,21 @@ class Figure:
         title: what is drawn, as a phrase.
         caption: how to read it, in a sentence or two.
         chart: an Altair chart without any outside reference; the data are inside.
+        data: large data that the chart names, apart, because Altair looks at every number several times.
     """
 
     name: str
     title: str
     caption: str
     chart: Any
+    data: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def spec(self) -> dict[str, Any]:
         """Return the Vega-Lite specification as plain data."""
         with alt.data_transformers.enable("default", max_rows=None):
             spec = self.chart.to_dict()
         spec.pop("config", None)
-        return spec
+        return spec | ({"datasets": dict(self.data)} if self.data else {})
 
 
 def site_axis(names: list[str], *, title: str | None = None) -> alt.Y:

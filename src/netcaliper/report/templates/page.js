@@ -39,9 +39,14 @@
     for (const place of document.querySelectorAll("[data-chart]")) {
       const name = place.dataset.chart;
       views.get(name)?.finalize();
+      const { shape, renderer } = specs[name].usermeta ?? {};
       const spec = { ...specs[name], autosize: { type: "fit-x", contains: "padding", resize: true } };
-      const result = await vegaEmbed(place, spec, { actions: false, renderer: "svg", config: config() });
+      if (shape) { // as tall as its width says, so that the cells of a matrix are squares
+        spec.height = Math.round(shape * (place.clientWidth - 52));
+      }
+      const result = await vegaEmbed(place, spec, { actions: false, renderer: renderer ?? "svg", config: config() });
       views.set(name, result);
+      await new Promise((resolve) => setTimeout(resolve)); // the page can be read and scrolled between two charts
     }
     document.documentElement.dataset.drawn = String(views.size);
   }
@@ -52,7 +57,7 @@
     phone.addEventListener("change", again);
   }
 
-  const table = document.getElementById("sites");
+  const table = document.querySelector("table.sortable");
   if (!table) return;
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
@@ -77,6 +82,6 @@
 
   document.getElementById("filter")?.addEventListener("input", (event) => {
     const wanted = event.target.value.toLowerCase();
-    for (const row of body.rows) row.hidden = !row.cells[1].dataset.sort.toLowerCase().includes(wanted);
+    for (const row of body.rows) row.hidden = !row.querySelector(".name").dataset.sort.toLowerCase().includes(wanted);
   });
 })();

@@ -1,0 +1,250 @@
+"""One engine for all layers: networks run on shuffled batches, each layer becomes a Gram matrix as soon as it exists.
+
+The activation is dropped at once, so that memory grows with layers times the square of the batch, not with features;
+an operation that overwrites its input cannot spoil anything, for the graph has none.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from netcaliper.errors import DataError
+from netcaliper.measure.one_pass import Tell
+from netcaliper.measure.sample import Sample
+from netcaliper.stats.cka import Alignment, AlignmentState
+from netcaliper.stats.gram import GramMaker, double_center_, equal_norms, median_distance, rbf_, u_center_
+from netcaliper.stats.sampling import one_token
+from netcaliper.trace.batches import Batch
+from netcaliper.trace.graph import Graph, Tap
+from netcaliper.trace.layers import INPUT, LayerValue, tap_key
+
+Features = Literal["flatten", "pool", "tokens"]
+Kernel = Literal["linear", "rbf"]
+Statistic = Literal["debiased", "biased"]
+
+DOMINANT_SHARE = 0.01
+"""Examples that a jackknife over batches cannot judge if they carry much of a layer."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and those of its layers that are compared."""
+
+    graph: Graph
+    layers: tuple[LayerValue, ...]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How two layers are compared.
+
+    Attributes:
+        statistic: ``debiased`` (U-centered Gram matrices) or ``biased``.
+        kernel: ``linear``, or ``rbf`` with the median squared distance of the first batch as bandwidth.
+        features: ``flatten`` (all positions, as the paper), ``pool`` (their mean), or ``tokens`` (one token of every
+            example, another in every pass).
+        equal_norms: bring every example to norm 1 first.
+        batch: examples a batch.
+        passes: reshuffled passes over the sample.
+        fast: Gram matrices in bfloat16.
+    """
+
+    statistic: Statistic = "debiased"
+    kernel: Kernel = "linear"
+    features: Features = "flatten"
+    equal_norms: bool = False
+    batch: int = 256
+    passes: int = 10
+    fast: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name that is printed beside the numbers."""
+        kernel = "linear" if self.kernel == "linear" else "Gaussian-kernel"
+        norms = " of examples with norm 1" if self.equal_norms else ""
+        return f"minibatch {self.statistic} {kernel} CKA{norms}"
+
+
+@dataclass(frozen=True)
+class Component:
+    """One direction in example space that a layer loses before it is compared.
+
+    Attributes:
+        scores: ``[examples in the data]``, the unit vector, 0 where an example is not held.
+        variance: its eigenvalue in the Gram matrix of the held examples.
+    """
+
+    scores: Float64[Tensor, " examples"]
+    variance: float
+
+
+@dataclass
+class Aligned:
+    """What came out.
+
+    Attributes:
+        alignment: of all layers of all networks, one after the other.
+        weight: share of every layer's own ``||U||^2`` that each example carries, ``[L, held]`` in the order of
+            ``Sample.index``.
+        outputs: for every network what ``keep`` made of its outputs in the first pass, with the batches.
+    """
+
+    alignment: Alignment
+    weight: Float64[np.ndarray, "L held"]
+    outputs: list[list[tuple[Batch, Any]]] = field(default_factory=list)
+
+
+def align(
+    networks: Sequence[Network],
+    sample: Sample,
+    method: Method,
+    *,
+    without: Mapping[int, Component] | None = None,
+    keep: Callable[[Any, Batch], Any] | None = None,
+    tell: Tell | None = None,
+    phase: str = "comparing layers",
+) -> Aligned:
+    """Compare all layers of some networks with each other, on the same batches.
+
+    Args:
+        networks: run one after the other on every batch.
+        sample: the examples.
+        method: how.
+        without: for a layer (counted over all networks) what it loses first.
+        keep: called with every output of the first pass; what it returns is kept.
+        tell: called after every batch.
+        phase: what ``tell`` is called with.
+
+    Raises:
+        DataError: a layer's values are not finite.
+    """
+    places = [(network, layer) for network in networks for layer in network.layers]
+    first = places[0][0].graph
+    dtype = torch.float64 if first.dtype is torch.float64 else torch.float32
+    size = min(method.batch, max(group.size for group in sample.groups))
+    maker = GramMaker(size, first.device, dtype, fast=method.fast)
+    memory = torch.empty(len(places), size * size, dtype=dtype, device=first.device)
+    batches = sample.batches(size)
+    state = AlignmentState(len(places), batches)
+    weight = torch.zeros(len(places), sample.examples, dtype=torch.float64, device=first.device)
+    bandwidth: dict[int, Tensor] = {}
+    outputs: list[list[tuple[Batch, Any]]] = [[] for _ in networks]
+    for of_pass in range(method.passes):
+        for number, batch in enumerate(sample.partition(of_pass, size)):
+            stack = memory[:, : batch.size**2]
+            grams = stack.view(len(places), batch.size, batch.size)
+            index = batch.indices.to(first.device)
+
+            def centered(
+                place: int, features: Float[Tensor, "n p"], index: Tensor = index, grams: Tensor = grams
+            ) -> None:
+                gram = grams[place]
+                maker(equal_norms(features) if method.equal_norms else features, gram)
+                lost = (without or {}).get(place)
+                if lost is not None:
+                    scores = lost.scores.to(gram.device)[index]
+                    gram.sub_((lost.variance * torch.outer(scores, scores)).to(gram.dtype))
+                if method.kernel == "rbf":
+                    rbf_(gram, bandwidth.setdefault(place, median_distance(gram)))
+                if method.statistic == "debiased":
+                    u_center_(gram)
+                else:
+                    double_center_(gram)
+                weight[place, index] += torch.linalg.vector_norm(gram, dim=1).double().square()
+
+            start = 0
+            for which, network in enumerate(networks):
+                output = feed(network, batch, method, sample.seed, of_pass, partial(_shifted, centered, start))
+                if keep is not None and of_pass == 0:
+                    outputs[which].append((batch, keep(output, batch)))
+                start += len(network.layers)
+            state.update(stack, of_pass, number)
+            if tell is not None:
+                tell(phase, of_pass * batches + number + 1, method.passes * batches)
+    total = weight.sum(1, keepdim=True)
+    _check_finite(total, places)
+    shares = torch.where(total > 0, weight / total, 0.0)[:, torch.from_numpy(sample.index)]
+    return Aligned(state.finish(), shares.cpu().numpy(), outputs)
+
+
+def _shifted(take: Callable[[int, Tensor], None], start: int, place: int, features: Tensor) -> None:
+    take(start + place, features)
+
+
+def feed(
+    network: Network, batch: Batch, method: Method, seed: int, of_pass: int, take: Callable[[int, Tensor], None]
+) -> Any:
+    """Run a network on a batch and hand over the features of each of its layers as soon as they exist.
+
+    Args:
+        network: with the layers that are wanted.
+        batch: the examples.
+        method: says what the features are.
+        seed: of the choice of tokens.
+        of_pass: the same.
+        take: called with the place of a layer and its features, ``[examples, features]``, valid during the call only.
+
+    Returns:
+        The output of the network.
+    """
+    graph = network.graph
+    tokens = None
+    if method.features == "tokens":
+        mask = batch.output_mask()
+        length = batch.token_length() or 1
+        counts = np.full(batch.size, length) if mask is None else mask.sum(1).cpu().numpy()
+        tokens = torch.from_numpy(one_token(batch.indices.numpy(), counts, seed, of_pass))
+
+    def features(layer: LayerValue, value: Tensor, examples: int) -> Tensor:
+        if method.features == "flatten":
+            return layer.rows(value, examples)
+        assert layer.units_axis is not None
+        valid = graph.padding.valid(batch, layer.node, layer.units_axis, layer.batch_axis, value.shape)
+        if isinstance(valid, str):
+            raise DataError(f"layer `{layer.name}`: {valid}")
+        if tokens is None:
+            return layer.pooled(value, examples, None if valid is None else valid.to(value.device))
+        return layer.token(value, examples, tokens, valid)
+
+    def tap(place: int, layer: LayerValue) -> Tap:
+        pieces: list[Tensor] = []
+
+        def seen(value: Tensor, *inputs: Tensor) -> None:
+            if graph.dynamic_batch:
+                take(place, features(layer, value, batch.size))
+                return
+            # a graph that is bound to a number of examples runs a batch in pieces
+            pieces.append(features(layer, value, min(graph.traced_batch, batch.size - sum(map(len, pieces)))).clone())
+            if sum(map(len, pieces)) == batch.size:
+                take(place, torch.cat(pieces))
+
+        return seen
+
+    taps = {}
+    for place, layer in enumerate(network.layers):
+        if layer.op == INPUT:
+            take(place, features(layer, graph.input(batch, layer.node), batch.size))
+        else:
+            taps[tap_key(layer)] = tap(place, layer)
+    return graph.run(batch, taps=taps).output
+
+
+def _check_finite(total: Float64[Tensor, "L 1"], places: Sequence[tuple[Network, LayerValue]]) -> None:
+    for place, (network, layer) in enumerate(places):
+        if not bool(torch.isfinite(total[place])):
+            raise DataError(
+                f"layer `{layer.name}` of {network.graph.name} holds NaN or infinity (or values whose products "
+                "overflow float32); find the example that causes it, or run the network in float64."
+            )
+
+
+def carried(weight: Float64[np.ndarray, "L held"]) -> Float64[np.ndarray, " L"]:
+    """Return which share of every layer the 1 % of examples that carry most of it carry."""
+    count = max(1, round(DOMINANT_SHARE * weight.shape[1]))
+    return np.sort(weight, axis=1)[:, -count:].sum(1)

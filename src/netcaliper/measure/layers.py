@@ -1,0 +1,262 @@
+"""``nc.layers``: what the layers of a network say, and how deep it really is."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from netcaliper.errors import InputError
+from netcaliper.measure.alignment import Features, Method, Network, align
+from netcaliper.measure.cka import HELD, alignment_warnings, check_memory, check_method, comparable, gaps
+from netcaliper.measure.clock import Clock
+from netcaliper.measure.deletion import delete_blocks
+from netcaliper.measure.estimate import available_memory
+from netcaliper.measure.fingerprint import model_fingerprint
+from netcaliper.measure.layers_of import NetworkLayers
+from netcaliper.measure.one_pass import Tell
+from netcaliper.measure.origin import described, versions
+from netcaliper.measure.outputs import choices, prediction
+from netcaliper.measure.protocol import Plan
+from netcaliper.measure.sample import Sample, hold
+from netcaliper.measure.traced import traced
+from netcaliper.measure.twin import make_twin
+from netcaliper.reading.layers import Estimator, LayersOf, Origin
+from netcaliper.reading.layers_reading import LayersReading
+from netcaliper.reading.schema import Cost
+from netcaliper.stats.blocks import find_blocks
+from netcaliper.trace.batches import Batch
+from netcaliper.trace.graph import Graph
+from netcaliper.trace.layers import Chosen
+
+PARTS = ("components", "neighbors", "procrustes", "variants", "probes", "deletion")
+"""What is read beside CKA: principal components and dominant examples; mutual nearest neighbors; Procrustes distance;
+CKA of examples with norm 1, without the first component, without dominant examples; linear classifiers; residual blocks
+left out."""
+
+TOGETHER = 1024
+"""Examples on which what takes all of them at once is read."""
+
+PICTURES = 24
+"""Images of the data that a reading keeps."""
+
+
+def layers(
+    model: nn.Module | Graph,
+    data: Iterable[Any],
+    layers: Chosen = "all",
+    *,
+    features: Features = "flatten",
+    batch: int = 256,
+    passes: int = 10,
+    examples: int = HELD,
+    together: int = TOGETHER,
+    fast: bool = False,
+    skip: str | Sequence[str] | None = None,
+    twin: Callable[[], nn.Module] | bool = True,
+    seed: int = 0,
+    memory: int | None = None,
+    device: str | torch.device | None = None,
+    example: Any = None,
+    name: str | None = None,
+    data_name: str | None = None,
+    progress: Tell | None = None,
+) -> LayersReading:
+    """Read what the layers of a trained network say, find block structure, and say how deep the network really is.
+
+    Args:
+        model: a module (left exactly as it is), or its graph from ``nc.trace``.
+        data: any re-iterable of batches. Probes and accuracies read the labels, nothing else does.
+        layers: ``"all"`` operations, ``"sites"``, ``"streams"`` (residual sums), or names and shell patterns.
+        features: ``"flatten"``, ``"pool"`` or ``"tokens"``, as in ``nc.cka``.
+        batch: examples a batch of CKA.
+        passes: reshuffled passes.
+        examples: held for CKA, chosen by (seed, index).
+        together: so many of them are used where all are needed at once: components, neighbors, distances, probes.
+        fast: Gram matrices of CKA in bfloat16.
+        skip: of ``PARTS``, what to leave out.
+        twin: a function without arguments that builds the same network untrained; ``True`` for the trained weights with
+            the entries of each tensor permuted; ``False`` for no twin.
+        seed: of the choice of examples, their order, the probes' parts, and the twin.
+        memory: bytes that this may take beside the model; what is free by default.
+        device: where to run; the model's own by default.
+        example: a batch to trace the model with; the first batch of ``data`` by default.
+        name: of the model in the reading.
+        data_name: of the data in the reading.
+        progress: called with ``(phase, done, total)``.
+
+    Raises:
+        InputError: an argument cannot be used, no layer has that name, or it would take more than ``memory``.
+        DataError: too few examples, or a layer's values are not finite.
+        TraceError: the model cannot be read.
+    """
+    method = Method(features=features, batch=batch, passes=passes, fast=fast)
+    check_method(method, examples)
+    parts = wanted_parts(skip)
+    if not (isinstance(twin, bool) or callable(twin)):
+        raise InputError(
+            f"`twin` must be True, False or a function without arguments that builds the network anew, got {twin!r}."
+        )
+    tell = progress or (lambda phase, done, total: None)
+    clock = Clock()
+    with clock("trace"):
+        graph = traced(model, data, example, device, name)
+        chosen, skipped = comparable(graph, layers, method)
+    limit = available_memory(graph.device) if memory is None else memory
+    with clock("hold"):
+        sample = hold(data, graph.form, examples=examples, seed=seed, limit=limit)
+        held = sample.smaller(together)
+        network = Network(graph, chosen)
+        check_memory([network], sample, method, limit)
+
+    def read(network: Network, name: str, prefix: str, parts: frozenset[str]) -> NetworkLayers:
+        with clock(f"{prefix}CKA"):
+            found = compared([network], [name], [skipped], sample, method, tell, f"{prefix}CKA of all layers")[0]
+        if parts & {"components", "neighbors", "procrustes", "probes"}:
+            with clock(f"{prefix}components and probes"):
+                found.read_held(held, method, parts, seed=seed, tell=tell, phase=f"{prefix}components and probes")
+        if "variants" in parts:
+            with clock(f"{prefix}CKA variants"):
+                found.read_variants(sample, held, method, tell=tell, phase=f"{prefix}CKA")
+        return found
+
+    mine = read(network, name or graph.name, "", parts)
+    plan = Plan(sample.examples, seed)
+    if "deletion" in parts:
+        with clock("deletion"):
+            deleted = delete_blocks(graph, data, plan, tell=tell)
+        if isinstance(deleted, str):
+            mine.warnings += (f"No residual block was left out: {deleted}.",)
+        else:
+            mine.deletion = deleted.record({layer.name: place for place, layer in enumerate(chosen)})
+            mine.arrays |= deleted.arrays
+            mine.warnings += deleted.warnings
+            mine.skipped += deleted.found.skipped
+    arrays = {f"0/{key}": array for key, array in mine.arrays.items()}
+    record: LayersOf | None = None
+    kind = None
+    if twin:
+        with clock("twin"):
+            made = make_twin(graph, data, plan, twin if callable(twin) else "shuffled", seed=seed)
+        other = read(Network(made.graph, chosen), f"{mine.name}, untrained", "twin: ", parts - {"deletion"})
+        other.warnings += made.warnings
+        record, kind = other.record(), made.kind
+        arrays |= {f"twin/{key}": array for key, array in other.arrays.items()}
+    pictured, images = pictures(sample, mine.dominant.examples if mine.dominant is not None else ())
+    if images is not None:
+        arrays["images"] = images
+    return LayersReading(
+        origin=origin(data, data_name, sample, seed, graph),
+        estimator=estimator(method, sample, held, layers),
+        networks=(mine.record(),),
+        twin=record,
+        twin_kind=kind,
+        pictured=pictured,
+        cost=Cost(seconds=clock.seconds, passes=0.0),
+        arrays=arrays,
+    )
+
+
+def wanted_parts(skip: str | Sequence[str] | None) -> frozenset[str]:
+    """Return the parts that are read; variants need components.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    left_out = [skip] if isinstance(skip, str) else list(skip or ())
+    for unknown in set(left_out) - set(PARTS):
+        raise InputError(f"`skip` must name parts among {', '.join(PARTS)}, got {unknown!r}; choose from these.")
+    return frozenset(PARTS) - frozenset(left_out)
+
+
+def compared(
+    networks: Sequence[Network],
+    names: Sequence[str],
+    skipped: Sequence[tuple[tuple[str, str], ...]],
+    sample: Sample,
+    method: Method,
+    tell: Tell,
+    phase: str,
+) -> list[NetworkLayers]:
+    """Compare the layers within each network, all networks on the same batches."""
+    found = align(networks, sample, method, keep=_hits, tell=tell, phase=phase)
+    whole, start = [], 0
+    for place, (network, name, left) in enumerate(zip(networks, names, skipped, strict=True)):
+        own = slice(start, start + len(network.layers))
+        mine = found.alignment.of(own)
+        kinds = [layer.kind for layer in network.layers]
+        hits = [hit for _, hit in found.outputs[place]]
+        whole.append(
+            NetworkLayers(
+                network=network,
+                name=name,
+                fingerprint=model_fingerprint(network.graph.program.tensors),
+                alignment=mine,
+                found=find_blocks(mine.matrix, kinds, mine.standard_error),
+                skipped=left,
+                gaps=gaps(network.layers, mine.matrix),
+                warnings=alignment_warnings(mine, found.weight[own], network.layers),
+                accuracy=None if None in hits else sum(h for h, _ in hits) / sum(n for _, n in hits),
+            )
+        )
+        start += len(network.layers)
+    return whole
+
+
+def _hits(output: Any, batch: Batch) -> tuple[int, int] | None:
+    """Return how many examples of a batch are classified right, of how many; ``None`` without such labels."""
+    found = prediction(output, batch)
+    labels = batch.labels
+    whole = isinstance(labels, Tensor) and not labels.is_floating_point() and labels.shape == (batch.size,)
+    if isinstance(found, str) or found.task != "classification" or not whole:
+        return None
+    return int((choices(found).cpu() == labels).sum()), batch.size
+
+
+def origin(data: Any, name: str | None, sample: Sample, seed: int, graph: Graph) -> Origin:
+    """Say on what a reading was made."""
+    return Origin(
+        data=name or described(data),
+        data_fingerprint=sample.fingerprint,
+        seed=seed,
+        device=str(graph.device),
+        versions=versions(),
+    )
+
+
+def estimator(method: Method, sample: Sample, held: Sample, layers: Chosen) -> Estimator:
+    """Say how layers were compared."""
+    size = min(method.batch, sample.size)
+    return Estimator(
+        name=method.name,
+        batch=size,
+        batches=sample.batches(size),
+        passes=method.passes,
+        examples=sample.size,
+        held=held.size,
+        features=method.features,
+        precision="bfloat16 products" if method.fast else "float32 products",
+        chosen=layers if isinstance(layers, str) else ", ".join(layers),
+    )
+
+
+def pictures(
+    sample: Sample, dominant: Sequence[int]
+) -> tuple[tuple[int, ...], UInt8[np.ndarray, "m height width 3"] | None]:
+    """Return images of the dominant examples and, beside them, of as many others, if the data are images.
+
+    Every channel is stretched to what the held examples span.
+    """
+    group = sample.groups[0]
+    image = next((t for t in group.tensors() if t.dim() == 4 and t.shape[1] in (1, 3) and t.is_floating_point()), None)
+    if image is None or len(sample.groups) > 1 or max(image.shape[2:]) > 256:
+        return (), None
+    index = group.indices.numpy()
+    mine = np.searchsorted(index, dominant)[: PICTURES // 2].tolist()
+    even = np.linspace(0, len(index) - 1, num=min(PICTURES, len(index))).round().astype(int).tolist()
+    places = [*mine, *(place for place in even if place not in mine)][:PICTURES]
+    low, high = image.amin((0, 2, 3), keepdim=True), image.amax((0, 2, 3), keepdim=True)
+    shown = ((image[places] - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
+    return tuple(int(index[place]) for place in places), shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
