@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from netcaliper import errors as errors
+    from netcaliper.measure.cka import cka as cka
+    from netcaliper.measure.compare import compare as compare
+    from netcaliper.measure.layers import layers as layers
+    from netcaliper.measure.over_training import over_training as over_training
     from netcaliper.measure.static import measure as measure
     from netcaliper.reading.store import load as load
     from netcaliper.specs.data import load_data as load_data
@@ -22,15 +26,31 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "cka": ("netcaliper.measure.cka", "cka"),
+    "compare": ("netcaliper.measure.compare", "compare"),
     "errors": ("netcaliper.errors", None),
+    "layers": ("netcaliper.measure.layers", "layers"),
     "load": ("netcaliper.reading.store", "load"),
     "load_data": ("netcaliper.specs.data", "load_data"),
     "load_model": ("netcaliper.specs.model", "load_model"),
     "measure": ("netcaliper.measure.static", "measure"),
+    "over_training": ("netcaliper.measure.over_training", "over_training"),
     "trace": ("netcaliper.trace.trace", "trace"),
 }
 
-__all__ = ["__version__", "errors", "load", "load_data", "load_model", "measure", "trace"]
+__all__ = [
+    "__version__",
+    "cka",
+    "compare",
+    "errors",
+    "layers",
+    "load",
+    "load_data",
+    "load_model",
+    "measure",
+    "over_training",
+    "trace",
+]
 
 
 class _Facade(ModuleType):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import readings
 from netcaliper.errors import CorruptReading, InputError, NewerSchema
+from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import SCHEMA_VERSION
-from netcaliper.reading.store import ARRAYS, COST, RECORD, load, save
+from netcaliper.reading.store import ARRAYS, COST, RECORD, load, load_as, save
 from readings import there
 
 
@@ -35,13 +36,13 @@ def swap_arrays(folder, arrays) -> None:
 def test_what_is_saved_is_what_is_loaded(tmp_path):
     reading = readings.small()
     assert save(reading, tmp_path / "deep" / "out") == tmp_path / "deep" / "out"
-    readings.assert_same(reading, load(tmp_path / "deep" / "out"))
-    readings.assert_same(reading, load(str(tmp_path / "deep" / "out")))
+    readings.assert_same(reading, load_as(Reading, tmp_path / "deep" / "out"))
+    readings.assert_same(reading, load_as(Reading, str(tmp_path / "deep" / "out")))
 
 
 @pytest.mark.parametrize("reading", [readings.whole(), readings.whole(lopsided=True)], ids=["whole", "lopsided"])
 def test_the_twin_and_its_arrays_are_saved_too(tmp_path, reading):
-    back = load(save(reading, tmp_path / "out"))
+    back = load_as(Reading, save(reading, tmp_path / "out"))
     readings.assert_same(reading, back)
     assert there(back.array("network", "ablation_agreement")).shape == (8, 13)
     twin = back.array("network", "ablation_agreement", twin=True)
@@ -68,7 +69,7 @@ def test_a_reading_of_version_1_still_opens(tmp_path):
                 del site[name]
 
     edit(out, older)
-    back = load(out)
+    back = load_as(Reading, out)
     assert back.schema_version == 1
     readings.assert_same(reading.model_copy(update={"schema_version": 1}), back)
 
@@ -79,7 +80,7 @@ def test_every_float_survives(tmp_path_factory, value, count):
     reading = readings.small().model_copy(update={"network": network, "arrays": {}})
     folder = tmp_path_factory.mktemp("floats") / "r"
     reading.save(folder)
-    back = load(folder).network
+    back = load_as(Reading, folder).network
     assert back.macs == count
     assert repr(back.path_length) == repr(float(value))
     json.loads((folder / RECORD).read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
@@ -182,4 +183,4 @@ def test_arrays_that_are_not_numbers_are_never_pickled(tmp_path):
 def test_names_of_any_kind_survive(tmp_path):
     names = (readings.HOSTILE, "層.relu", "a\nb", "lone \ud800 surrogate")
     reading = readings.assemble(tuple(readings.site(name) for name in names))
-    assert tuple(site.name for site in load(save(reading, tmp_path / "out")).sites) == names
+    assert tuple(site.name for site in load_as(Reading, save(reading, tmp_path / "out")).sites) == names

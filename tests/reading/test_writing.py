@@ -12,8 +12,9 @@ import pytest
 import readings
 from netcaliper.errors import OutputExists, ReadingError
 from netcaliper.reading import writing
+from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import Cost
-from netcaliper.reading.store import load
+from netcaliper.reading.store import load, load_as
 from netcaliper.reading.writing import ARRAYS, COST, RECORD, save
 
 
@@ -62,7 +63,7 @@ def test_replace_keeps_the_other_files_of_the_folder(tmp_path):
     (out / "figures").mkdir()
     (out / "figures" / "a.svg").write_text("<svg/>")
     save(readings.small(seed=1), out, replace=True)
-    readings.assert_same(readings.small(seed=1), load(out))
+    readings.assert_same(readings.small(seed=1), load_as(Reading, out))
     assert (out / "notes.txt").read_text() == "mine"
     assert (out / "figures" / "a.svg").read_text() == "<svg/>"
     assert os.listdir(tmp_path) == ["out"]
@@ -110,7 +111,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path, monkeypatch, step, re
     assert str(out) in str(caught.value)
     assert os.listdir(tmp_path) == (["out"] if replace else [])
     if replace:
-        readings.assert_same(readings.small(), load(out))
+        readings.assert_same(readings.small(), load_as(Reading, out))
         assert (out / "notes.txt").read_text() == "mine"
 
 
@@ -131,7 +132,7 @@ def test_a_failure_at_any_rename_of_a_replacement_is_rolled_back(tmp_path, monke
     with pytest.raises(ReadingError, match="Input/output error"):
         save(readings.small(seed=1), out, replace=True)
     monkeypatch.undo()
-    readings.assert_same(readings.small(), load(out))
+    readings.assert_same(readings.small(), load_as(Reading, out))
     assert (out / "notes.txt").read_text() == "mine"
     assert os.listdir(tmp_path) == ["out"]
 

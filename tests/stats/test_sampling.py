@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netcaliper.stats.sampling import CALIBRATE, SELECT, VERIFY, folds, positions, splits
+from netcaliper.stats.sampling import CALIBRATE, SELECT, VERIFY, folds, held, one_token, positions, shuffled, splits
 
 
 def test_the_split_is_a_half_a_quarter_a_quarter():
@@ -76,3 +76,40 @@ def test_the_rows_of_an_example_depend_on_its_own_width_alone(widths, rows, seed
         assert position[example == one].tolist() == alone.tolist()
         assert len(set(alone.tolist())) == len(alone)
         assert all(alone < width)
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(-5, 5))
+def test_a_held_sample_has_the_size_asked_for_and_contains_every_smaller_one(examples, count, seed):
+    chosen = held(examples, count, seed)
+    assert chosen.sum() == min(examples, count)
+    assert not (held(examples, max(1, count // 2), seed) & ~chosen).any()
+
+
+def test_every_example_is_held_as_often_as_any_other():
+    hits = np.sum([held(50, 10, seed) for seed in range(2000)], axis=0)
+    assert abs(hits - 400).max() < 5 * np.sqrt(2000 * 0.2 * 0.8)
+
+
+def test_a_pass_has_an_order_of_its_own_that_depends_on_its_examples_only():
+    index = np.arange(1000) * 7
+    first, second = shuffled(index, 0, 0), shuffled(index, 0, 1)
+    for order in (first, second, shuffled(index, 1, 0)):
+        assert sorted(order.tolist()) == list(range(1000))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.15
+    assert abs(np.corrcoef(first, shuffled(index, 1, 0))[0, 1]) < 0.15
+    assert np.array_equal(first, shuffled(index, 0, 0))
+    part = index[::3]  # left out examples do not change the order of the rest
+    rest = [i for i in index[first].tolist() if i in set(part.tolist())]
+    assert part[shuffled(part, 0, 0)].tolist() == rest
+
+
+def test_one_token_of_every_example_evenly_and_another_one_in_another_pass():
+    index, tokens = np.arange(6000), np.full(6000, 6)
+    chosen = one_token(index, tokens, 0, 0)
+    assert np.bincount(chosen, minlength=6).min() > 850
+    assert len(np.bincount(chosen)) == 6
+    other = one_token(index, tokens, 0, 1)
+    assert np.mean(chosen == other) == pytest.approx(1 / 6, abs=0.03)
+    assert np.array_equal(one_token(index[50:90], tokens[50:90], 0, 0), chosen[50:90])
+    few = one_token(index, index % 5, 3, 2)
+    assert (few <= np.maximum(index % 5 - 1, 0)).all()

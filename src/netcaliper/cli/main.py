@@ -10,9 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 import netcaliper
+from netcaliper.cli.compare import compare
 from netcaliper.cli.demo import demo
 from netcaliper.cli.diff import diff
 from netcaliper.cli.doctor import doctor
+from netcaliper.cli.layers import layers
 from netcaliper.cli.measure import measure
 from netcaliper.cli.printing import note
 from netcaliper.cli.report import report
@@ -77,7 +79,7 @@ def _options(
     pass
 
 
-for command in (demo, train, trace, measure, report, diff, doctor):
+for command in (demo, train, trace, measure, layers, compare, report, diff, doctor):
     app.command()(command)
 
 

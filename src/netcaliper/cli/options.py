@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from netcaliper.errors import InputError
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what is already there, if netcaliper wrote it.")]
 Seed = Annotated[int, typer.Option(help="Fixes every random choice.", min=0, max=2**31 - 1)]
@@ -23,6 +25,12 @@ TrustPickle = Annotated[
         "tensors, and .pt2 archives. Only for files whose source you trust.",
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(help="What the run may take beside the model, e.g. 8GiB.", show_default="what is free"),
+]
+Device = Annotated[str | None, typer.Option(help="Where to run, e.g. cpu or cuda:0.")]
+BatchSize = Annotated[int, typer.Option(help="Examples a batch that is read (a factory chooses its own).", min=1)]
 Part = Annotated[
     Literal["all", "train", "test"], typer.Option("--split", help="Which part of the data to read.", show_default=True)
 ]
@@ -35,3 +43,20 @@ DATA_HELP = (
     "imagefolder:FOLDER, parquet:FILE, datasets:FOLDER, npz:FILE, cifar10:FOLDER, digits, teacher(inputs=10, "
     "examples=1000), or package.module:factory; options stand in parentheses, e.g. imagefolder:FOLDER(size=224)."
 )
+
+
+def byte_count(text: str | None) -> int | None:
+    """Read the number of bytes of ``--memory``, with its unit; none if it was not given."""
+    if text is None:
+        return None
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        raise InputError(f"`--memory` must be a number of bytes with its unit, e.g. 8GiB, got {text!r}.") from None
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Return names that were given separated by commas."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

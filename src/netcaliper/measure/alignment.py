@@ -17,7 +17,7 @@ from torch import Tensor
 from netcaliper.errors import DataError
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.sample import Sample
-from netcaliper.stats.cka import Alignment, AlignmentState
+from netcaliper.stats.cka import FEWEST, Alignment, AlignmentState
 from netcaliper.stats.gram import GramMaker, double_center_, equal_norms, median_distance, rbf_, u_center_
 from netcaliper.stats.sampling import one_token
 from netcaliper.trace.batches import Batch
@@ -30,6 +30,9 @@ Statistic = Literal["debiased", "biased"]
 
 DOMINANT_SHARE = 0.01
 """Examples that a jackknife over batches cannot judge if they carry much of a layer."""
+
+ROUNDING = 1e-5
+"""Share of a Gram matrix that may be left by rounding when all of it was taken away."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,11 @@ class Component:
     """One direction in example space that a layer loses before it is compared.
 
     Attributes:
-        scores: ``[examples in the data]``, the unit vector, 0 where an example is not held.
-        variance: its eigenvalue in the Gram matrix of the held examples.
+        scores: the unit vector over all examples of the sample, in the order of ``Sample.index``.
+        variance: its eigenvalue in their (linear) Gram matrix.
     """
 
-    scores: Float64[Tensor, " examples"]
+    scores: Float64[Tensor, " held"]
     variance: float
 
 
@@ -122,7 +125,7 @@ def align(
         phase: what ``tell`` is called with.
 
     Raises:
-        DataError: a layer's values are not finite.
+        DataError: a layer's values are not finite, or no 4 examples are of one shape.
     """
     places = [(network, layer) for network in networks for layer in network.layers]
     first = places[0][0].graph
@@ -131,32 +134,40 @@ def align(
     maker = GramMaker(size, first.device, dtype, fast=method.fast)
     memory = torch.empty(len(places), size * size, dtype=dtype, device=first.device)
     batches = sample.batches(size)
+    if not batches:
+        raise DataError(
+            f"`data` must give at least {FEWEST} examples of one shape to compare layers on, got at most {size}; bring "
+            "them to one length (pad, with a mask), or give more."
+        )
     state = AlignmentState(len(places), batches)
-    weight = torch.zeros(len(places), sample.examples, dtype=torch.float64, device=first.device)
+    place_of = torch.empty(sample.examples, dtype=torch.int64)
+    place_of[torch.from_numpy(sample.index)] = torch.arange(sample.size)
+    weight = torch.zeros(len(places), sample.size, dtype=torch.float64, device=first.device)
+    center = u_center_ if method.statistic == "debiased" else double_center_
     bandwidth: dict[int, Tensor] = {}
     outputs: list[list[tuple[Batch, Any]]] = [[] for _ in networks]
     for of_pass in range(method.passes):
         for number, batch in enumerate(sample.partition(of_pass, size)):
             stack = memory[:, : batch.size**2]
             grams = stack.view(len(places), batch.size, batch.size)
-            index = batch.indices.to(first.device)
+            index = place_of[batch.indices].to(first.device)
 
             def centered(
                 place: int, features: Float[Tensor, "n p"], index: Tensor = index, grams: Tensor = grams
             ) -> None:
                 gram = grams[place]
-                maker(equal_norms(features) if method.equal_norms else features, gram)
+                constant = maker(equal_norms(features) if method.equal_norms else features, gram)
+                if method.kernel == "rbf":
+                    if place not in bandwidth:
+                        bandwidth[place] = median_distance(gram)
+                    rbf_(gram, bandwidth[place]).masked_fill_(constant, 0.0)
+                center(gram)
                 lost = (without or {}).get(place)
                 if lost is not None:
-                    scores = lost.scores.to(gram.device)[index]
-                    gram.sub_((lost.variance * torch.outer(scores, scores)).to(gram.dtype))
-                if method.kernel == "rbf":
-                    rbf_(gram, bandwidth.setdefault(place, median_distance(gram)))
-                if method.statistic == "debiased":
-                    u_center_(gram)
-                else:
-                    double_center_(gram)
-                weight[place, index] += torch.linalg.vector_norm(gram, dim=1).double().square()
+                    _remove(
+                        gram, center((lost.variance * torch.outer(lost.scores[index], lost.scores[index])).to(gram))
+                    )
+                weight[place, index] += torch.linalg.vector_norm(gram, dim=1, dtype=torch.float64).square()
 
             start = 0
             for which, network in enumerate(networks):
@@ -169,8 +180,15 @@ def align(
                 tell(phase, of_pass * batches + number + 1, method.passes * batches)
     total = weight.sum(1, keepdim=True)
     _check_finite(total, places)
-    shares = torch.where(total > 0, weight / total, 0.0)[:, torch.from_numpy(sample.index)]
+    shares = torch.where(total > 0, weight / total, 0.0)
     return Aligned(state.finish(), shares.cpu().numpy(), outputs)
+
+
+def _remove(gram: Float[Tensor, "n n"], lost: Float[Tensor, "n n"]) -> None:
+    """Take a part off a centered Gram matrix; what is left of a layer that was nothing else is rounding, and made 0."""
+    whole = torch.linalg.vector_norm(gram, dtype=torch.float64)
+    gram.sub_(lost)
+    gram.masked_fill_(torch.linalg.vector_norm(gram, dtype=torch.float64) <= ROUNDING * whole, 0.0)
 
 
 def _shifted(take: Callable[[int, Tensor], None], start: int, place: int, features: Tensor) -> None:
@@ -201,35 +219,35 @@ def feed(
         counts = np.full(batch.size, length) if mask is None else mask.sum(1).cpu().numpy()
         tokens = torch.from_numpy(one_token(batch.indices.numpy(), counts, seed, of_pass))
 
-    def features(layer: LayerValue, value: Tensor, examples: int) -> Tensor:
+    def features(layer: LayerValue, value: Tensor) -> Tensor:
         if method.features == "flatten":
-            return layer.rows(value, examples)
+            return layer.rows(value, batch.size)
         assert layer.units_axis is not None
         valid = graph.padding.valid(batch, layer.node, layer.units_axis, layer.batch_axis, value.shape)
         if isinstance(valid, str):
             raise DataError(f"layer `{layer.name}`: {valid}")
         if tokens is None:
-            return layer.pooled(value, examples, None if valid is None else valid.to(value.device))
-        return layer.token(value, examples, tokens, valid)
+            return layer.pooled(value, batch.size, None if valid is None else valid.to(value.device))
+        return layer.token(value, batch.size, tokens, valid)
 
     def tap(place: int, layer: LayerValue) -> Tap:
         pieces: list[Tensor] = []
 
         def seen(value: Tensor, *inputs: Tensor) -> None:
             if graph.dynamic_batch:
-                take(place, features(layer, value, batch.size))
+                take(place, features(layer, value))
                 return
             # a graph that is bound to a number of examples runs a batch in pieces
-            pieces.append(features(layer, value, min(graph.traced_batch, batch.size - sum(map(len, pieces)))).clone())
-            if sum(map(len, pieces)) == batch.size:
-                take(place, torch.cat(pieces))
+            pieces.append(value.clone())
+            if len(pieces) == -(-batch.size // graph.traced_batch):
+                take(place, features(layer, torch.cat(pieces, layer.batch_axis)))
 
         return seen
 
     taps = {}
     for place, layer in enumerate(network.layers):
         if layer.op == INPUT:
-            take(place, features(layer, graph.input(batch, layer.node), batch.size))
+            take(place, features(layer, graph.input(batch, layer.node)))
         else:
             taps[tap_key(layer)] = tap(place, layer)
     return graph.run(batch, taps=taps).output

@@ -203,16 +203,14 @@ def _no_units(graph: Graph, layer: LayerValue, method: Method) -> str | None:
     return None
 
 
-def check_memory(networks: Sequence[Network], sample: Sample, method: Method, limit: int | None) -> None:
-    """Refuse a comparison that would take more memory than there is.
+def check_memory(networks: Sequence[Network], sample: Sample, method: Method, limit: int | None) -> int:
+    """Return what a comparison takes, in bytes beside the models, and refuse it if that is more than there is.
 
     Held are the inputs, ``4 L n^2`` bytes of Gram matrices, the products of a pass, and the largest values of a batch.
 
     Raises:
         InputError: the message holds the estimate and what to choose instead.
     """
-    if limit is None:
-        return
     count, n = sum(len(network.layers) for network in networks), min(method.batch, sample.size)
     alive = max(dry_run(network.graph, sample.groups[0].first(2)).held for network in networks) * n
     parts = {
@@ -222,13 +220,14 @@ def check_memory(networks: Sequence[Network], sample: Sample, method: Method, li
         "values of a batch": alive,
     }
     total = sum(parts.values())
-    if total > limit:
+    if limit is not None and total > limit:
         named = ", ".join(f"{what} {size / 2**30:.2f} GiB" for what, size in parts.items())
         raise InputError(
             f"`memory` must hold what comparing {count} layers takes, about {total / 2**30:.2f} GiB ({named}), got "
             f"{limit / 2**30:.2f} GiB; compare fewer layers (layers='streams' or 'sites'), smaller batches (`batch`), "
             "or fewer examples (`examples`)."
         )
+    return total
 
 
 def gaps(layers: Sequence[LayerValue], matrix: Float64[np.ndarray, "L L"]) -> dict[str, str]:

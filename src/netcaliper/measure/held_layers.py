@@ -92,6 +92,11 @@ def held_layers(
     return tuple(found)
 
 
+def held_runs(network: Network, sample: Sample) -> int:
+    """Return how often the held examples are run."""
+    return sum(1 for _ in _together(network.layers, sample.size))
+
+
 def _grams(network: Network, sample: Sample, method: Method) -> Iterator[tuple[LayerValue, Tensor]]:
     """Give the centered Gram matrix of every layer over all held examples."""
     graph, n = network.graph, sample.size

@@ -9,20 +9,21 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from netcaliper.errors import InputError
-from netcaliper.measure.alignment import Features, Method, Network, align
+from netcaliper.measure.alignment import Aligned, Features, Method, Network, align
 from netcaliper.measure.cka import HELD, alignment_warnings, check_memory, check_method, comparable, gaps
 from netcaliper.measure.clock import Clock
-from netcaliper.measure.deletion import delete_blocks
+from netcaliper.measure.deletion import delete_blocks, deletion_passes
 from netcaliper.measure.estimate import available_memory
 from netcaliper.measure.fingerprint import model_fingerprint
-from netcaliper.measure.layers_of import NetworkLayers
+from netcaliper.measure.held_layers import held_runs
+from netcaliper.measure.layers_of import VARIANT_PASSES, NetworkLayers
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.origin import described, versions
 from netcaliper.measure.outputs import choices, prediction
 from netcaliper.measure.protocol import Plan
 from netcaliper.measure.sample import Sample, hold
 from netcaliper.measure.traced import traced
-from netcaliper.measure.twin import make_twin
+from netcaliper.measure.twin import make_twin, twin_passes
 from netcaliper.reading.layers import Estimator, LayersOf, Origin
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.schema import Cost
@@ -109,11 +110,17 @@ def layers(
         sample = hold(data, graph.form, examples=examples, seed=seed, limit=limit)
         held = sample.smaller(together)
         network = Network(graph, chosen)
-        check_memory([network], sample, method, limit)
+        needed = check_memory([network], sample, method, limit)
+    plan = Plan(sample.examples, seed)
+    cost = _passes(network, sample, held, method, parts, plan, twin=bool(twin))
+    tell(cost_words(cost, needed), 0, 1)
 
     def read(network: Network, name: str, prefix: str, parts: frozenset[str]) -> NetworkLayers:
         with clock(f"{prefix}CKA"):
-            found = compared([network], [name], [skipped], sample, method, tell, f"{prefix}CKA of all layers")[0]
+            aligned = align([network], sample, method, keep=_hits, tell=tell, phase=f"{prefix}CKA of all layers")
+            found = within(aligned, network, slice(None), name, skipped)
+            hits = [hit for _, hit in aligned.outputs[0]]
+            found.accuracy = None if None in hits else sum(h for h, _ in hits) / sum(n for _, n in hits)
         if parts & {"components", "neighbors", "procrustes", "probes"}:
             with clock(f"{prefix}components and probes"):
                 found.read_held(held, method, parts, seed=seed, tell=tell, phase=f"{prefix}components and probes")
@@ -123,7 +130,6 @@ def layers(
         return found
 
     mine = read(network, name or graph.name, "", parts)
-    plan = Plan(sample.examples, seed)
     if "deletion" in parts:
         with clock("deletion"):
             deleted = delete_blocks(graph, data, plan, tell=tell)
@@ -154,9 +160,28 @@ def layers(
         twin=record,
         twin_kind=kind,
         pictured=pictured,
-        cost=Cost(seconds=clock.seconds, passes=0.0),
+        cost=Cost(seconds=clock.seconds, passes=cost),
         arrays=arrays,
     )
+
+
+def _passes(
+    network: Network, sample: Sample, held: Sample, method: Method, parts: frozenset[str], plan: Plan, *, twin: bool
+) -> float:
+    """Return the forward passes of all the data that a reading takes at most; Gram matrices are not counted."""
+    runs = float(method.passes * sample.size)
+    if parts & {"components", "neighbors", "procrustes", "probes"}:
+        runs += held_runs(network, held) * held.size
+    if "variants" in parts:
+        runs += min(method.passes, VARIANT_PASSES) * (sample.size + 2 * held.size)
+    made = twin_passes(network.graph, plan) if twin else 0.0
+    deletion = deletion_passes(network.graph, plan) if "deletion" in parts else 0.0
+    return (1 + twin) * runs / plan.examples + made + deletion
+
+
+def cost_words(passes: float, memory: int) -> str:
+    """Say what a run takes, before it runs."""
+    return f"{passes:.1f} forward passes of the data and the Gram matrices of the layers, {memory / 2**30:.2f} GiB"
 
 
 def wanted_parts(skip: str | Sequence[str] | None) -> frozenset[str]:
@@ -171,38 +196,29 @@ def wanted_parts(skip: str | Sequence[str] | None) -> frozenset[str]:
     return frozenset(PARTS) - frozenset(left_out)
 
 
-def compared(
-    networks: Sequence[Network],
-    names: Sequence[str],
-    skipped: Sequence[tuple[tuple[str, str], ...]],
-    sample: Sample,
-    method: Method,
-    tell: Tell,
-    phase: str,
-) -> list[NetworkLayers]:
-    """Compare the layers within each network, all networks on the same batches."""
-    found = align(networks, sample, method, keep=_hits, tell=tell, phase=phase)
-    whole, start = [], 0
-    for place, (network, name, left) in enumerate(zip(networks, names, skipped, strict=True)):
-        own = slice(start, start + len(network.layers))
-        mine = found.alignment.of(own)
-        kinds = [layer.kind for layer in network.layers]
-        hits = [hit for _, hit in found.outputs[place]]
-        whole.append(
-            NetworkLayers(
-                network=network,
-                name=name,
-                fingerprint=model_fingerprint(network.graph.program.tensors),
-                alignment=mine,
-                found=find_blocks(mine.matrix, kinds, mine.standard_error),
-                skipped=left,
-                gaps=gaps(network.layers, mine.matrix),
-                warnings=alignment_warnings(mine, found.weight[own], network.layers),
-                accuracy=None if None in hits else sum(h for h, _ in hits) / sum(n for _, n in hits),
-            )
-        )
-        start += len(network.layers)
-    return whole
+def within(
+    found: Aligned, network: Network, span: slice, name: str, skipped: tuple[tuple[str, str], ...]
+) -> NetworkLayers:
+    """Return what was compared within one network.
+
+    Args:
+        found: of all networks that were compared together.
+        network: one of them.
+        span: its layers among all of them.
+        name: of the network.
+        skipped: what was not compared, by name with the reason.
+    """
+    mine = found.alignment.of(span)
+    return NetworkLayers(
+        network=network,
+        name=name,
+        fingerprint=model_fingerprint(network.graph.program.tensors),
+        alignment=mine,
+        found=find_blocks(mine.matrix, [layer.kind for layer in network.layers], mine.standard_error),
+        skipped=skipped,
+        gaps=gaps(network.layers, mine.matrix),
+        warnings=alignment_warnings(mine, found.weight[span], network.layers),
+    )
 
 
 def _hits(output: Any, batch: Batch) -> tuple[int, int] | None:

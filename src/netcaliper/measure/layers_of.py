@@ -197,7 +197,8 @@ class NetworkLayers:
             return
         removed = {
             place: Component(
-                _over_all(layer.principal.scores[:, 0], held), layer.principal.share[0] * layer.principal.trace
+                torch.from_numpy(layer.principal.scores[:, 0]).to(self.network.graph.device),
+                layer.principal.share[0] * layer.principal.trace,
             )
             for place, layer in enumerate(self.held)
             if layer.principal.reason is None
@@ -272,10 +273,3 @@ class NetworkLayers:
 def _mean(values: Float64[np.ndarray, " n"]) -> float | None:
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else None
-
-
-def _over_all(scores: Float64[np.ndarray, " n"], held: Sample) -> torch.Tensor:
-    """Lay the scores of held examples out over all examples of the data."""
-    whole = torch.zeros(held.examples, dtype=torch.float64)
-    whole[torch.from_numpy(held.index)] = torch.from_numpy(scores)
-    return whole

@@ -434,18 +434,56 @@ class Origin(Record):
     versions: dict[str, str]
 
 
+class Trajectory(Record):
+    """One network over its training: checkpoints against the final one, which is the first network of the record.
+
+    Arrays, C = checkpoints, L = layers of the final network:
+
+    ===========================  ======  =============================================================================
+    ``training/cka``             [C, L]  CKA of each layer with the SAME layer of the final network; NaN for gaps
+    ``training/cka_error``       [C, L]  its standard error; NaN below 8 batches, and of the final with itself
+    ``training/pc_share``        [C, L]  share of variance of the first principal component
+    ``training/dominant``        [C, L]  Jaccard overlap of the dominant examples with those of the final network
+    ``training/blocks``          [C]     share of the layers that lie in a block structure of the checkpoint itself
+    ``training/excess``          [C]     contrast of these blocks, weighted by their size; NaN without one
+    ``training/map_difference``  [C]     mean absolute difference of the checkpoint's own CKA matrix to the final's
+    ===========================  ======  =============================================================================
+
+    Attributes:
+        checkpoints: names, in the order of training.
+        final: index of the one that the others are compared with.
+        accuracy: of each on the examples, ``None`` without labels.
+        settled: for every layer the index of the first checkpoint from which on its CKA with the final network stays at
+            least ``level``; ``None`` for gaps.
+        level: that CKA.
+        dominant_share: of the examples that counts as dominant.
+        chance: the Jaccard overlap of two random sets of that size.
+        sentence: all of it in words.
+    """
+
+    checkpoints: tuple[str, ...]
+    final: int
+    accuracy: tuple[float | None, ...]
+    settled: tuple[int | None, ...]
+    level: float
+    dominant_share: float
+    chance: float
+    sentence: str = ""
+
+
 class LayersRecord(Record):
     """Everything that one ``nc.layers`` or ``nc.compare`` left behind.
 
     Arrays: ``"<network>/<name>"`` as in ``LayersOf`` with the index of the network, ``"twin/<name>"``,
-    ``"cross/<crossing>/<name>"``, ``"group/<group>/<name>"``, and ``"images"`` [m, height, width, 3], bytes: pictures
-    of the examples in ``pictured`` where the data are images.
+    ``"cross/<crossing>/<name>"``, ``"group/<group>/<name>"``, ``"training/<name>"`` as in ``Trajectory``, and
+    ``"images"`` [m, height, width, 3], bytes: pictures of the examples in ``pictured`` where the data are images.
 
     Attributes:
         networks: one or more.
         twin: the untrained twin of the first network, when there is one network only.
         twin_kind: ``factory`` or ``shuffled``.
         crossings, agreements, groups, differences: of several networks.
+        trajectory: the first network over its training.
         pictured: indices in the data of the examples in ``images``.
         warnings: in words.
     """
@@ -460,6 +498,7 @@ class LayersRecord(Record):
     agreements: tuple[Agreement, ...] = ()
     groups: tuple[Group, ...] = ()
     differences: tuple[GroupDifference, ...] = ()
+    trajectory: Trajectory | None = None
     pictured: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
     cost: Cost = Field(default_factory=Cost, exclude=True)

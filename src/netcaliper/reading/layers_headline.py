@@ -20,10 +20,10 @@ def headline(record: LayersRecord) -> str:
     """
     if record.differences:
         return " ".join(difference_sentence(found) for found in record.differences[:IN_HEADLINE])
-    if len(record.networks) > 1:
-        return _several(record)
-    network = record.networks[0]
-    return f"{network.name}: {depth_sentence(network)}"
+    if len(record.networks) == 1:
+        network = record.networks[0]
+        return f"{network.name}: {depth_sentence(network)}"
+    return _several(record)
 
 
 def lead(record: LayersRecord) -> str:

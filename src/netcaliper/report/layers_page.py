@@ -22,7 +22,7 @@ from netcaliper.report.figures import draw_all
 from netcaliper.report.figures.layer_matrices import MOST_CROSSINGS, MOST_DETAILED, MOST_NETWORKS
 from netcaliper.report.layers_tables import Table, class_table, tables, without_value
 from netcaliper.report.png import data_uri
-from netcaliper.report.skeleton import Section, fill
+from netcaliper.report.skeleton import Layout, Section, fill
 
 MOST_ROWS = 700
 MOST_CELLS = 60
@@ -31,7 +31,7 @@ MOST_CELLS = 60
 MOST_IMAGES = 24
 """Pictures a network."""
 
-SECTIONS = (
+SECTIONS: tuple[tuple[str, str, Layout, tuple[str, ...]], ...] = (
     ("similarity", "Which layers say the same", "grid", ("cka-",)),
     (
         "controls",
@@ -152,9 +152,10 @@ def _keys(reading: LayersReading) -> list[dict[str, str]]:
     """Choose the numbers at the top: the depth of one network, or what several have in common."""
     if reading.differences:
         return _group_keys(reading)
-    if len(reading.networks) > 1:
-        return _pair_keys(reading)
-    network = reading.networks[0]
+    return _depth_keys(reading, reading.networks[0]) if len(reading.networks) == 1 else _pair_keys(reading)
+
+
+def _depth_keys(reading: LayersReading, network: LayersOf) -> list[dict[str, str]]:
     depth, beside = network.depth, reading.twin.depth if reading.twin else None
     keys = [
         _key("Layers", count(depth.layers), f"of {plural(len(network.layers), 'compared value')}"),

@@ -17,9 +17,9 @@ from netcaliper.report.enough import enough
 from netcaliper.report.figures import draw_all
 from netcaliper.report.key_numbers import key_numbers
 from netcaliper.report.site_table import site_table
-from netcaliper.report.skeleton import Section, fill
+from netcaliper.report.skeleton import Layout, Section, fill
 
-SECTIONS = (
+SECTIONS: tuple[tuple[str, str, Layout, tuple[str, ...]], ...] = (
     ("partition", "What the units of each site are", "stack", ("partition",)),
     ("prunable", "How many units can be taken away at random", "stack", ("ablation", "prunable", "ablation_sites")),
     ("states", "What the units do", "stack", ("unit_states", "bending")),

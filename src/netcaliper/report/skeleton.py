@@ -15,6 +15,8 @@ import netcaliper
 from netcaliper.report import palette
 from netcaliper.report.figures.figure import Figure
 
+Layout = Literal["stack", "pair", "grid"]
+
 
 @dataclass(frozen=True)
 class Section:
@@ -30,7 +32,7 @@ class Section:
     id: str
     title: str
     figures: tuple[Figure, ...]
-    layout: Literal["stack", "pair", "grid"]
+    layout: Layout
 
 
 def fill(template: str, figures: Iterable[Figure], **words: Any) -> str:

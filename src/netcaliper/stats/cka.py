@@ -80,9 +80,10 @@ class AlignmentState:
         The product is one matrix multiplication. Rows are scaled by a power of two first, so that float32 neither
         overflows nor underflows, and the result is scaled back exactly in float64.
         """
-        norm = torch.linalg.vector_norm(grams, dim=1).double()
+        norm = torch.linalg.vector_norm(grams, dim=1, dtype=torch.float64)
         exponent = torch.where(norm > 0, -torch.floor(torch.log2(norm.clamp(min=1e-300))), 0.0)
-        exponent = torch.nan_to_num(exponent, nan=0.0, posinf=0.0, neginf=0.0)
+        # what is not finite stays so; 126: the scale itself is a float32
+        exponent = torch.nan_to_num(exponent, nan=0.0, posinf=0.0, neginf=0.0).clamp(-126, 126)
         scale = torch.exp2(exponent)
         grams.mul_(scale.to(grams.dtype)[:, None])
         product = (grams @ grams.T).double() / (scale[:, None] * scale)

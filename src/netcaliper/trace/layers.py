@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.fx import Node
+from torch.utils import _pytree as pytree
 
 from netcaliper.errors import InputError
 from netcaliper.trace.batches import MASKS
@@ -244,7 +245,7 @@ def _reached(nodes: Sequence[Node], graph: Graph) -> set[Node]:
 
 
 def _input_names(graph: Graph) -> list[str]:
-    return [name for name, value in graph.example.named.items() if isinstance(value, Tensor)]
+    return [name for name, value in graph.example.named.items() for _ in pytree.tree_leaves(value)]
 
 
 def _made_by(node: Node) -> Node:

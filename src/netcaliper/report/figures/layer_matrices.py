@@ -11,7 +11,7 @@ from netcaliper.reading.layers_names import Place, everyone, labels
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.numerals import decimal, percent
 from netcaliper.report.figures.figure import Figure, Width
-from netcaliper.report.figures.matrix import COSINE, DISTANCE, MOST_BINS, OVERLAP, Scale, heat_map, side
+from netcaliper.report.figures.matrix import COSINE, DISTANCE, MOST_BINS, OVERLAP, SIMILARITY, Scale, heat_map, side
 
 MOST_NETWORKS = 6
 """Networks whose own matrices are drawn; the record has them all."""
@@ -28,15 +28,20 @@ CONTROLS = (
         "cka_normalized",
         "every example on one scale",
         "Activations of norm 1: no example counts more than another.",
-        None,
+        SIMILARITY,
     ),
     (
         "cka_without_pc",
         "without the first component",
         "Every layer lost its first principal component. A block that is gone here was made of that one direction.",
-        None,
+        SIMILARITY,
     ),
-    ("cka_without_dominant", "without the dominant examples", "The few examples that carry it are left out.", None),
+    (
+        "cka_without_dominant",
+        "without the dominant examples",
+        "The few examples that carry it are left out.",
+        SIMILARITY,
+    ),
     (
         "pc_cosine",
         "first components against each other",
@@ -77,7 +82,7 @@ def draw(reading: LayersReading, width: Width = 680) -> tuple[Figure, ...]:
             caption=caption + _chance(reading, array, network),
             outlines=network.blocks,
             most=most,
-            **({} if scale is None else {"scale": scale}),
+            scale=scale,
         )
         found.append(figure)
     return (*found, *_crossings(reading, width, most), *_agreement(reading, width))
@@ -89,7 +94,7 @@ def _own(reading: LayersReading) -> Iterator[tuple[Place, str, LayersOf]]:
             yield place, label, network
 
 
-def _controls(reading: LayersReading) -> Iterator[tuple[Place, str, LayersOf, tuple[str, str, str, Scale | None]]]:
+def _controls(reading: LayersReading) -> Iterator[tuple[Place, str, LayersOf, tuple[str, str, str, Scale]]]:
     for place, label, network in everyone(reading):
         if place == "twin" or place >= MOST_DETAILED:
             continue

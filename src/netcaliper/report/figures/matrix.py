@@ -138,7 +138,7 @@ def heat_map(
         alt.Tooltip("column:N", title=columns.title),
         alt.Tooltip("words:N", title=scale.title),
     ]
-    flat = ["v"]
+    flat: list[Any] = ["v"]
     if error is not None and np.isfinite(error).any():
         row["e"] = _thousandths(binned(error, "most", most), 1e5)
         flat.append("e")
@@ -230,11 +230,11 @@ def _thousandths(values: Float[np.ndarray, "r c"], parts: float = 1000.0) -> lis
     return [None if np.isnan(value) else round(value * parts) for value in values.ravel().tolist()]
 
 
-def _bins(names: Sequence[str], at: np.ndarray) -> list[str]:
+def _bins(names: tuple[str, ...], at: np.ndarray) -> list[str]:
     """Name the bins: by their layer, or by the first and last of several."""
-    return [names[a] if b - a == 1 else f"{names[a]} to {names[b - 1]}" for a, b in pairwise(at)]
+    return [names[a] if b - a == 1 else f"{names[a]} to {names[b - 1]}" for a, b in pairwise(at.tolist())]
 
 
-def _bins_reasons(reasons: Sequence[str], at: np.ndarray) -> list[str]:
+def _bins_reasons(reasons: tuple[str, ...], at: np.ndarray) -> list[str]:
     """Say why a bin is a gap: only where all its layers are."""
-    return [reasons[a] if all(reasons[a:b]) else "" for a, b in pairwise(at)]
+    return [reasons[a] if all(reasons[a:b]) else "" for a, b in pairwise(at.tolist())]

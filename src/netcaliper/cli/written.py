@@ -1,0 +1,48 @@
+"""What a command does with a reading: write it with its page, show it, print it as JSON."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from netcaliper.cli.printing import say
+from netcaliper.reading.layers_reading import LayersReading
+from netcaliper.reading.reading import Reading
+
+PAGE = "report.html"
+
+
+def write_reading(reading: Reading | LayersReading, folder: Path, *, replace: bool) -> Path:
+    """Write a reading and its page; an interrupt or an error says what is already safe.
+
+    Returns:
+        The page.
+    """
+    from netcaliper.reading.store import load
+    from netcaliper.report.page import write
+
+    reading.save(folder, replace=replace)
+    try:
+        # From the disk, so that it is the page that `netcaliper report` would write.
+        return write(load(folder), folder / PAGE, replace=replace)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"the reading in {folder} is complete, its page is not: `netcaliper report {folder}` writes it")
+        raise
+
+
+def reading_facts(reading: Reading | LayersReading) -> dict[str, Any]:
+    """Return a reading without its arrays as plain data, as in ``reading.json``, with its cost."""
+    return reading.model_dump(mode="python") | {"cost": reading.cost.model_dump(mode="python")}
+
+
+def show_written(reading: Reading | LayersReading, out: Path | None, page: Path | None) -> None:
+    """Print a reading, and where it is."""
+    from netcaliper.report import layers_terminal, terminal
+
+    if isinstance(reading, LayersReading):
+        layers_terminal.show(reading)
+    else:
+        terminal.show(reading)
+    if out is None:
+        say("", "not saved; -o DIR keeps the reading and its page")
+    else:
+        say("", f"reading: {out}{os.sep}", f"page:    {page}")
