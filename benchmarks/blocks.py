@@ -393,7 +393,8 @@ def main() -> None:
             "seed": SEED,
             "what counts": "found among all layers with both borders within one layer of the planted ones; "
             "intervals are Clopper-Pearson's over stacks",
-            "tuned on": "seeds 7 to 11; two runs of this seed by earlier rules were broken off before any planted stack was judged in print",
+            "tuned on": "seeds 7 to 11; two runs of this seed by earlier rules were broken off before any planted "
+            "stack was judged in print",
             "drawn to get as many clear ones": tries["drawn"],
             "planted": {
                 "both borders within one layer": rights(outcomes),

@@ -23,7 +23,7 @@ def write(script: str, results: Mapping[str, Any]) -> None:
         results: what was found, with seeds and sample sizes; ratios, not times.
     """
     stem = Path(script).stem
-    libraries = ("torch", "numpy", "scipy", "timm", "transformers")
+    libraries = ("torch", "numpy", "scipy", "scikit-learn", "statsmodels", "timm", "transformers")
     table = {
         "command": f"python benchmarks/{stem}.py",
         "versions": {"python": platform.python_version()} | {name: version(name) for name in libraries},

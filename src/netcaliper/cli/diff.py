@@ -11,6 +11,7 @@ from rich.text import Text
 
 from netcaliper.cli.options import Json
 from netcaliper.cli.printing import say, say_json
+from netcaliper.errors import InputError
 from netcaliper.reading.numerals import MISSING, percent, plural
 from netcaliper.report.text import printable
 
@@ -31,9 +32,17 @@ def diff(
     A note says what makes the two hard to compare: other data, another seed, another mode.
     """
     from netcaliper.reading.diff import diff as compare
+    from netcaliper.reading.reading import Reading
     from netcaliper.reading.store import load
 
-    found = compare(load(a), load(b))
+    before, after = load(a), load(b)
+    for folder, one in ((a, before), (b, after)):
+        if not isinstance(one, Reading):
+            raise InputError(
+                f"`netcaliper diff` compares readings of units, but {folder} is a reading of layers; compare the networks "
+                "themselves with `netcaliper compare`."
+            )
+    found = compare(before, after)
     if as_json:
         say_json(found.model_dump(mode="python"))
     else:

@@ -94,7 +94,7 @@ class Aligned:
     Attributes:
         alignment: of all layers of all networks, one after the other.
         weight: share of every layer's own ``||U||^2`` that each example carries, ``[L, held]`` in the order of
-            ``Sample.index``.
+            ``Sample.index``; 0 for a constant layer, NaN for one that is not finite.
         outputs: for every network what ``keep`` made of its outputs in the first pass, with the batches.
     """
 
@@ -125,19 +125,19 @@ def align(
         phase: what ``tell`` is called with.
 
     Raises:
-        DataError: a layer's values are not finite, or no 4 examples are of one shape.
+        DataError: the last layer's values are not finite, or no 4 examples are of one shape.
     """
     places = [(network, layer) for network in networks for layer in network.layers]
     first = places[0][0].graph
     dtype = torch.float64 if first.dtype is torch.float64 else torch.float32
-    size = min(method.batch, max(group.size for group in sample.groups))
+    size = max(FEWEST, min(method.batch, max(group.size for group in sample.groups)))
     maker = GramMaker(size, first.device, dtype, fast=method.fast)
     memory = torch.empty(len(places), size * size, dtype=dtype, device=first.device)
     batches = sample.batches(size)
     if not batches:
         raise DataError(
-            f"`data` must give at least {FEWEST} examples of one shape to compare layers on, got at most {size}; bring "
-            "them to one length (pad, with a mask), or give more."
+            f"`data` must give at least {FEWEST} examples of one shape to compare layers on, got at most "
+            f"{max(group.size for group in sample.groups)}; bring them to one length (pad, with a mask), or give more."
         )
     state = AlignmentState(len(places), batches)
     place_of = torch.empty(sample.examples, dtype=torch.int64)
@@ -179,8 +179,9 @@ def align(
             if tell is not None:
                 tell(phase, of_pass * batches + number + 1, method.passes * batches)
     total = weight.sum(1, keepdim=True)
-    _check_finite(total, places)
-    shares = torch.where(total > 0, weight / total, 0.0)
+    _check_finite(total, networks)
+    shares = torch.where(total == 0, 0.0, weight / total)
+    shares[~torch.isfinite(total[:, 0])] = torch.nan
     return Aligned(state.finish(), shares.cpu().numpy(), outputs)
 
 
@@ -253,12 +254,17 @@ def feed(
     return graph.run(batch, taps=taps).output
 
 
-def _check_finite(total: Float64[Tensor, "L 1"], places: Sequence[tuple[Network, LayerValue]]) -> None:
-    for place, (network, layer) in enumerate(places):
-        if not bool(torch.isfinite(total[place])):
+def _check_finite(total: Float64[Tensor, "L 1"], networks: Sequence[Network]) -> None:
+    """Refuse a network whose last layer is not finite; attention scores under a mask are not, and what follows is."""
+    start = 0
+    for network in networks:
+        fine = torch.isfinite(total[start : start + len(network.layers), 0]).tolist()
+        start += len(network.layers)
+        if not fine[-1]:
             raise DataError(
-                f"layer `{layer.name}` of {network.graph.name} holds NaN or infinity (or values whose products "
-                "overflow float32); find the example that causes it, or run the network in float64."
+                f"layer `{network.layers[fine.index(False)].name}` of {network.graph.name}, and the last one, hold NaN "
+                "or infinity (or values whose products overflow float32); find the example that causes it, or run the "
+                "network in float64."
             )
 
 

@@ -41,6 +41,7 @@ CARRIED = 0.2
 """Share of a layer that 1 % of the examples may carry before the report warns; 1 % of equal ones carry .01."""
 
 CONSTANT = "constant: it is the same for all examples"
+INFINITE = "not finite: it holds infinity (attention scores under a mask do) or NaN, or its products overflow float32"
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def cka(
         partition_error=found.alignment.partition_error,
         blocks=find_blocks(found.alignment.matrix, [layer.kind for layer in chosen], found.alignment.standard_error),
         values=chosen,
-        gaps=gaps(chosen, found.alignment.matrix),
+        gaps=gaps(chosen, found.weight),
         skipped=skipped,
         method=method.name,
         examples=sample.size,
@@ -230,9 +231,15 @@ def check_memory(networks: Sequence[Network], sample: Sample, method: Method, li
     return total
 
 
-def gaps(layers: Sequence[LayerValue], matrix: Float64[np.ndarray, "L L"]) -> dict[str, str]:
-    """Return the layers whose rows are empty, with the reason."""
-    return {layer.name: CONSTANT for layer, own in zip(layers, np.diag(matrix), strict=True) if np.isnan(own)}
+def gaps(layers: Sequence[LayerValue], weight: Float64[np.ndarray, "L held"]) -> dict[str, str]:
+    """Return the layers whose rows are empty, with the reason.
+
+    Args:
+        layers: the layers.
+        weight: what every example carries of each of them (``Aligned.weight``).
+    """
+    totals = {layer.name: float(own) for layer, own in zip(layers, weight.sum(1), strict=True)}
+    return {name: INFINITE if np.isnan(own) else CONSTANT for name, own in totals.items() if not own > 0}
 
 
 def alignment_warnings(
@@ -248,7 +255,7 @@ def alignment_warnings(
     said = []
     share = carried(weight)
     if (share > CARRIED).any():
-        most = int(np.argmax(share))
+        most = int(np.nanargmax(share))
         said.append(
             f"1 % of the examples carry {share[most]:.0%} of what `{layers[most].name}` says "
             f"({np.count_nonzero(share > CARRIED)} of {len(layers)} layers are above {CARRIED:.0%}): the standard "
@@ -260,8 +267,10 @@ def alignment_warnings(
             f"no standard error: it takes {FEWEST_BATCHES} batches a pass, there are {alignment.batches}; give "
             "more examples or smaller batches."
         )
-    empty = gaps(layers, alignment.matrix)
-    if empty:
-        names = ", ".join(list(empty)[:4]) + (", ..." if len(empty) > 4 else "")
-        said.append(f"{len(empty)} of {len(layers)} layers are the same for all examples and have no CKA: {names}.")
+    reasons = gaps(layers, weight)
+    for reason, words in ((CONSTANT, "are the same for all examples"), (INFINITE, "hold infinity or NaN")):
+        empty = [name for name, found in reasons.items() if found == reason]
+        if empty:
+            names = ", ".join(empty[:4]) + (", ..." if len(empty) > 4 else "")
+            said.append(f"{len(empty)} of {len(layers)} layers {words} and have no CKA: {names}.")
     return tuple(said)

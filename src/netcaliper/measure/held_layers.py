@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from netcaliper.errors import DataError
 from netcaliper.measure.alignment import Method, Network, feed
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.sample import Sample
@@ -72,7 +73,16 @@ def held_layers(
         parts: which of them fit, select and test.
         tell: called after every layer.
         phase: what ``tell`` is called with.
+
+    Raises:
+        DataError: examples differ in shape, and with it the number of features.
     """
+    if method.features == "flatten" and len(sample.groups) > 1:
+        raise DataError(
+            "`data` must give examples of one shape to read all of them at once with features='flatten', got "
+            f"{len(sample.groups)} shapes; pad them to one length, use features='pool', or skip what needs them all "
+            "at once."
+        )
     found = []
     few = torch.arange(min(PROCRUSTES, sample.size))
     for layer, gram in _grams(network, sample, method):
@@ -117,7 +127,8 @@ def _grams(network: Network, sample: Sample, method: Method) -> Iterator[tuple[L
             row += batch.size
         for place, layer in enumerate(layers):
             maker(collected.pop(place), gram)
-            yield layer, double_center_(gram)
+            double_center_(gram).diagonal().clamp_(min=0.0)  # squared norms: below 0 is rounding
+            yield layer, gram
 
 
 def _together(layers: Sequence[LayerValue], n: int) -> Iterator[tuple[LayerValue, ...]]:

@@ -216,7 +216,7 @@ def within(
         alignment=mine,
         found=find_blocks(mine.matrix, [layer.kind for layer in network.layers], mine.standard_error),
         skipped=skipped,
-        gaps=gaps(network.layers, mine.matrix),
+        gaps=gaps(network.layers, found.weight[span]),
         warnings=alignment_warnings(mine, found.weight[span], network.layers),
     )
 

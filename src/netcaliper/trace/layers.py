@@ -193,7 +193,7 @@ def chosen_layers(graph: Graph, layers: Chosen = "all") -> tuple[tuple[LayerValu
         The layers, and what holds data but is no layer, by name with the reason.
 
     Raises:
-        InputError: nothing matches, or fewer than two layers are left to compare.
+        InputError: something that is no name, nothing matches, or fewer than two layers are left to compare.
     """
     every, left = find_layers(graph)
     sites = {site.node: site.kind for site in graph.sites}
@@ -210,6 +210,8 @@ def chosen_layers(graph: Graph, layers: Chosen = "all") -> tuple[tuple[LayerValu
             )
         return wanted, left
     patterns = [layers] if isinstance(layers, str) else list(layers)
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise InputError(f"`layers` must hold names or patterns, got {layers!r}; e.g. layers='stage1.*'.")
     for pattern in patterns:
         if not any(layer.name == pattern or fnmatchcase(layer.name, pattern) for layer in every):
             why = dict(left).get(pattern)
@@ -220,7 +222,8 @@ def chosen_layers(graph: Graph, layers: Chosen = "all") -> tuple[tuple[LayerValu
             )
     wanted = tuple(layer for layer in every if any(layer.name == p or fnmatchcase(layer.name, p) for p in patterns))
     if len(wanted) < 2:
-        raise InputError(f"`layers` must name at least 2 layers to compare, got {wanted[0].name!r} alone; name more.")
+        names = f"{wanted[0].name!r} alone" if wanted else "none"
+        raise InputError(f"`layers` must name at least 2 layers to compare, got {names}; name more.")
     return wanted, left
 
 

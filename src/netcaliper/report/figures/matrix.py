@@ -134,8 +134,8 @@ def heat_map(
         "cr": _bins_reasons(columns.reasons, c),
     }
     tips = [
-        alt.Tooltip("row:N", title=rows.title),
-        alt.Tooltip("column:N", title=columns.title),
+        alt.Tooltip("row:N", title=f"{rows.title} ↑"),
+        alt.Tooltip("column:N", title=f"{columns.title} →"),
         alt.Tooltip("words:N", title=scale.title),
     ]
     flat: list[Any] = ["v"]
@@ -153,9 +153,9 @@ def heat_map(
         .transform_calculate(
             value="datum.v / 1000",
             bottom="datum.r[datum.i] - 0.5",
-            top=f"min(datum.r[datum.i + 1], {height - 0.5})",
+            top=f"min(1.5 * datum.r[datum.i + 1] - datum.r[datum.i] / 2, {height}) - 0.5",
             left="datum.c[datum.j] - 0.5",
-            right=f"min(datum.c[datum.j + 1], {length - 0.5})",
+            right=f"min(1.5 * datum.c[datum.j + 1] - datum.c[datum.j] / 2, {length}) - 0.5",
             row="datum.rn[datum.i]",
             column="datum.cn[datum.j]",
             words=f"isValid(datum.v) ? format(datum.v / 1000, '.3f') : 'no value: ' + ({why})",
