@@ -11,7 +11,7 @@ help:
 	@echo "make demo    train a deliberately wide CNN on digits, read it, write out/demo/report.html"
 	@echo "make test    run every test"
 	@echo "make wheel   build the wheel and try it in a clean environment without extras"
-	@echo "make bench   what results/ says, measured again (a quarter of an hour)"
+	@echo "make bench   what results/ says, measured again (half an hour)"
 	@echo "make coverage  read one model of every family of timm and transformers again (an hour; it resumes)"
 	@echo "make scale   what a decoder of a billion parameters takes, and how cost grows (an hour)"
 	@echo "make study   train and read the networks of the studies in results/ (hours; needs CIFAR-10, see results/README.md)"
@@ -33,9 +33,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/netcaliper demo -o out/demo
 
-# What the README and results/ say, measured again; about a quarter of an hour on two cores.
+# What the README and results/ say, measured again; about half an hour on two cores.
 bench: $(STAMP)
-	for name in planted_truth provenance in_place static_cost default_reading; do \
+	for name in planted_truth provenance in_place static_cost default_reading cka_coverage cka_peers cka_correct blocks predictions; do \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/needed_resnet50.py
@@ -54,6 +54,8 @@ study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/synthetic_mlps.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cifar_train.py --data $(DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cifar_widths.py --data $(DATA)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/layers_train.py --data $(DATA)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/layers.py --data $(DATA)
 
 # The picture of the README, from the demo's reading.
 picture: demo

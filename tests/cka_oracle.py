@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 Gram = np.ndarray
 
@@ -113,3 +115,33 @@ def jackknife(products: Sequence[np.ndarray], i: int, j: int) -> float:
     without = [_ratio(sum(p for k, p in enumerate(products) if k != left), i, j) for left in range(count)]  # type: ignore
     mean = sum(without) / count
     return math.sqrt((count - 1) / count * sum((value - mean) ** 2 for value in without))
+
+
+def stock_values(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Return every value of ``bestiary.Stock`` by name, in the order of execution, from an out-of-place forward."""
+    values: dict[str, Tensor] = {"input": x}
+
+    def keep(name: str, value: Tensor) -> Tensor:
+        values[name] = value.detach().clone()
+        return value
+
+    def call(name: str, value: Tensor) -> Tensor:
+        return keep(name, model.get_submodule(name)(value))
+
+    def block(name: str, x: Tensor) -> Tensor:
+        identity = x
+        if model.get_submodule(name).downsample is not None:
+            identity = call(f"{name}.downsample.1", call(f"{name}.downsample.0", x))
+        y = keep(f"{name}.relu", torch.relu(call(f"{name}.bn1", call(f"{name}.conv1", x))))
+        y = keep(f"{name}.add", call(f"{name}.bn2", call(f"{name}.conv2", y)) + identity)
+        return keep(f"{name}.relu#2", torch.relu(y))
+
+    with torch.no_grad():
+        y = keep("relu", torch.relu(call("bn1", call("conv1", x))))
+        y = block("layer1.1", block("layer1.0", call("maxpool", y)))
+        gate = keep("se.mean", y.mean((2, 3), keepdim=True))
+        gate = call("se.expand", keep("se.act", torch.relu(call("se.reduce", gate))))
+        y = keep("se.mul", y * keep("se.sigmoid", torch.sigmoid(gate)))
+        y = call("avgpool", block("layer2.1", block("layer2.0", y)))
+        call("fc", torch.flatten(y, 1))
+    return values

@@ -117,7 +117,7 @@ def network(
     arrays = matrices(number, block, seed=seed)
     at = np.arange(number)
     inside = np.zeros(number, bool) if block is None else (at >= block[0]) & (at <= block[1])
-    first = np.where(inside, 0.78, 0.12 + 0.002 * at)
+    first = np.where(inside, 0.78, 0.12 + 0.08 * at / number)
     share = np.stack([first, (1 - first) * 0.3, (1 - first) * 0.15], axis=1)
     share[3] = np.nan
     scores = rng.normal(size=(number, HELD))
@@ -132,6 +132,7 @@ def network(
         last = k == len(blocks) - 1 or blocks[k + 1].stage != blocks[k].stage
         ends[k] = (0.9 if last else ends[k + 1]) - (0.004 if blocks[k].droppable else 0.07)
     for values in (alone, ends):
+        np.clip(values, 0.1, 1, out=values)
         values[[k for k, b in enumerate(blocks) if b.reason]] = np.nan
     random = np.stack([0.9 - 0.06 * np.arange(1, len(blocks) + 1) * (1 + 0.1 * r) for r in range(3)])
     arrays |= {

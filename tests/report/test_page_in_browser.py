@@ -200,6 +200,18 @@ def test_the_cells_of_a_matrix_say_whose_they_are(visit):
     assert said == []
 
 
+def test_a_matrix_stays_square_when_the_window_changes(visit):
+    page, said, _, _ = visit(layers_readings.one(), 1280)
+    canvas = page.locator("#chart-cka-0 canvas")
+    before = canvas.bounding_box()["height"]
+    page.set_viewport_size({"width": 900, "height": 900})
+    page.wait_for_function(
+        f"document.querySelector('#chart-cka-0 canvas').getBoundingClientRect().height < {before - 50}"
+    )
+    assert canvas.bounding_box()["width"] <= 900 / 2
+    assert said == []
+
+
 def test_pictures_of_dominant_examples_are_seen(visit):
     page, _, _, _ = visit(layers_readings.one(), 1280)
     for picture in page.locator(".strip img").all():

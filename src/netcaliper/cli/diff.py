@@ -11,7 +11,6 @@ from rich.text import Text
 
 from netcaliper.cli.options import Json
 from netcaliper.cli.printing import say, say_json
-from netcaliper.errors import InputError
 from netcaliper.reading.numerals import MISSING, percent, plural
 from netcaliper.report.text import printable
 
@@ -33,16 +32,9 @@ def diff(
     """
     from netcaliper.reading.diff import diff as compare
     from netcaliper.reading.reading import Reading
-    from netcaliper.reading.store import load
+    from netcaliper.reading.store import load_as
 
-    before, after = load(a), load(b)
-    for folder, one in ((a, before), (b, after)):
-        if not isinstance(one, Reading):
-            raise InputError(
-                f"`netcaliper diff` compares readings of units, but {folder} is a reading of layers; compare the networks "
-                "themselves with `netcaliper compare`."
-            )
-    found = compare(before, after)
+    found = compare(load_as(Reading, a), load_as(Reading, b))
     if as_json:
         say_json(found.model_dump(mode="python"))
     else:

@@ -270,5 +270,9 @@ def _check_finite(total: Float64[Tensor, "L 1"], networks: Sequence[Network]) ->
 
 def carried(weight: Float64[np.ndarray, "L held"]) -> Float64[np.ndarray, " L"]:
     """Return which share of every layer the 1 % of examples that carry most of it carry."""
-    count = max(1, round(DOMINANT_SHARE * weight.shape[1]))
-    return np.sort(weight, axis=1)[:, -count:].sum(1)
+    return np.sort(weight, axis=1)[:, -dominant_count(weight) :].sum(1)
+
+
+def dominant_count(weight: Float64[np.ndarray, "L held"]) -> int:
+    """Return how many examples 1 % are."""
+    return max(1, round(DOMINANT_SHARE * weight.shape[1]))

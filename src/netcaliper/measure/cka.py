@@ -23,6 +23,7 @@ from netcaliper.measure.alignment import (
     Statistic,
     align,
     carried,
+    dominant_count,
 )
 from netcaliper.measure.dry_run import dry_run
 from netcaliper.measure.estimate import available_memory
@@ -257,7 +258,7 @@ def alignment_warnings(
     if (share > CARRIED).any():
         most = int(np.nanargmax(share))
         said.append(
-            f"1 % of the examples carry {share[most]:.0%} of what `{layers[most].name}` says "
+            f"{dominant_count(weight)} of {weight.shape[1]:,} examples carry {share[most]:.0%} of what `{layers[most].name}` says "
             f"({np.count_nonzero(share > CARRIED)} of {len(layers)} layers are above {CARRIED:.0%}): the standard "
             "error is too small there, and CKA speaks of these examples first. Compare with examples of equal norm, "
             "and without the dominant ones."

@@ -15,7 +15,7 @@ from netcaliper.measure.clock import Clock
 from netcaliper.measure.estimate import available_memory
 from netcaliper.measure.fingerprint import model_fingerprint
 from netcaliper.measure.held_layers import held_runs
-from netcaliper.measure.layers import TOGETHER, cost_words, estimator, origin, within
+from netcaliper.measure.layers import TOGETHER, cost_words, estimator, origin, pictures, within
 from netcaliper.measure.layers_of import NetworkLayers
 from netcaliper.measure.members import Member, Networks, named_networks, traced_members
 from netcaliper.measure.one_pass import Tell
@@ -142,6 +142,10 @@ def compare(
             for place, g in enumerate(answers.groups)
             if g.name in answers.right
         }
+    dominant = dict.fromkeys(example for one in read if one.dominant is not None for example in one.dominant.examples)
+    pictured, images = pictures(sample, tuple(dominant))
+    if images is not None:
+        arrays["images"] = images
     records = {place: one.record() for place, one in zip(shown, read, strict=True)}
     return LayersReading(
         origin=origin(data, data_name, sample, seed, first),
@@ -151,6 +155,7 @@ def compare(
         agreements=answers.agreements,
         groups=answers.groups,
         differences=answers.differences,
+        pictured=pictured,
         warnings=(*asked.warnings, *answers.warnings),
         cost=Cost(seconds=clock.seconds, passes=cost),
         arrays=arrays,

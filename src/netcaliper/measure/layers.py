@@ -40,8 +40,8 @@ left out."""
 TOGETHER = 1024
 """Examples on which what takes all of them at once is read."""
 
-PICTURES = 24
-"""Images of the data that a reading keeps."""
+MOST_PICTURES, OTHERS = 96, 12
+"""Images of dominant examples that a reading keeps at most, and of others beside them."""
 
 
 def layers(
@@ -261,7 +261,7 @@ def estimator(method: Method, sample: Sample, held: Sample, layers: Chosen) -> E
 def pictures(
     sample: Sample, dominant: Sequence[int]
 ) -> tuple[tuple[int, ...], UInt8[np.ndarray, "m height width 3"] | None]:
-    """Return images of the dominant examples and, beside them, of as many others, if the data are images.
+    """Return images of the dominant examples and, beside them, of some others, if the data are images.
 
     Every channel is stretched to what the held examples span.
     """
@@ -270,9 +270,9 @@ def pictures(
     if image is None or len(sample.groups) > 1 or max(image.shape[2:]) > 256:
         return (), None
     index = group.indices.numpy()
-    mine = np.searchsorted(index, dominant)[: PICTURES // 2].tolist()
-    even = np.linspace(0, len(index) - 1, num=min(PICTURES, len(index))).round().astype(int).tolist()
-    places = [*mine, *(place for place in even if place not in mine)][:PICTURES]
+    mine = np.searchsorted(index, dominant)[:MOST_PICTURES].tolist()
+    even = np.linspace(0, len(index) - 1, num=min(OTHERS, len(index))).round().astype(int).tolist()
+    places = [*mine, *(place for place in even if place not in mine)]
     low, high = image.amin((0, 2, 3), keepdim=True), image.amax((0, 2, 3), keepdim=True)
     shown = ((image[places] - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
     return tuple(int(index[place]) for place in places), shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()

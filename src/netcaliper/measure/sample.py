@@ -102,8 +102,12 @@ def hold(data: Iterable[Any], form: Form, *, examples: int, seed: int, limit: in
 
     Raises:
         DataError: fewer than 4 examples, or another number than were counted.
-        InputError: the inputs take more than ``limit``.
+        InputError: the inputs take more than ``limit``, or ``seed`` or ``limit`` is no number.
     """
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise InputError(f"`seed` must be an integer, got {seed!r}; pass for instance seed=0.")
+    if limit is not None and not isinstance(limit, (int, float)):
+        raise InputError(f"`memory` must be a number of bytes, got {limit!r}; e.g. memory=2 * 2**30.")
     count = count_examples(data, form=form)
     if count < FEWEST:
         raise DataError(

@@ -44,9 +44,9 @@ class Block(Record):
         first, last: indices of its first and last layer among all layers.
         layers: number of layers of the stratum inside.
         share: of the layers of the stratum.
-        mean: mean CKA of pairs inside.
+        mean: mean CKA of pairs inside; of pairs of stream layers where these judged (so are the next two).
         low: 10 % quantile of the pairs inside.
-        contrast: mean inside minus mean of pairs at equal distance elsewhere.
+        contrast: mean inside minus mean of pairs at equal distance with one layer inside and one outside.
         first_pc_share: mean share of variance of the first principal component inside.
         first_pc_share_outside: the same outside.
         first_pc_cosine: mean squared cosine of the first principal components of two layers inside.
@@ -315,7 +315,7 @@ class ExampleSpread(Record):
         chance: its expectation from seeds alone, analytic.
         split_half: the same measured between random halves of one group, scaled to the group sizes; by group.
         systematic: square root of observed variance minus chance variance (minus the root if negative).
-        low, high: 95 % bootstrap interval over seeds; NaN below 5 networks in a group.
+        low, high: 95 % bootstrap interval of ``systematic`` over seeds; NaN below 5 networks in a group.
     """
 
     observed: float

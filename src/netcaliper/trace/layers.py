@@ -16,6 +16,7 @@ from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from netcaliper.errors import InputError
+from netcaliper.trace.axes import size_of, symbols_of
 from netcaliper.trace.batches import MASKS
 from netcaliper.trace.graph import NODE, Graph
 from netcaliper.trace.names import module_path, short
@@ -147,7 +148,7 @@ def find_layers(graph: Graph) -> tuple[tuple[LayerValue, ...], tuple[tuple[str, 
                 shape=_shape_of_example(node, graph),
                 node=node.name,
                 batch_axis=axis,
-                units_axis=_units_axis(node, sites),
+                units_axis=_fixed(node, _units_axis(node, sites)),
             )
         )
     return tuple(layers), tuple(left)
@@ -314,6 +315,11 @@ def _units_axis(node: Node, sites: dict) -> int | None:
             return None
         node = same[0]
     return None
+
+
+def _fixed(node: Node, axis: int | None) -> int | None:
+    """Return the axis unless its size goes with the data: attention scores have a key a token, which is no unit."""
+    return None if axis is None or symbols_of(size_of(node.meta["val"].shape[axis])) else axis
 
 
 def _name(node: Node, leaves: set[str], taken: Counter[str]) -> str:

@@ -194,9 +194,9 @@ def _map(
     )
     x = _axis("left", across, labels)
     cells = alt.Chart(alt.NamedData(name=name)).encode(x=x, x2="right:Q", y=y, y2="top:Q", tooltip=tips)
-    # A cell reaches half under the next one, which is drawn over it: no seams between them on a canvas.
+    # A cell reaches a little under the next ones, which are drawn over it: no seams between them on a canvas.
     under = {
-        "right": f"min(datum.right + 0.5, {len(labels) - 0.5})",
+        "right": f"min(datum.right + 0.03, {len(labels) - 0.5})",
         "top": f"min(datum.top + 0.5, {length - 0.5})",
     }
     chart = alt.layer(

@@ -34,6 +34,9 @@
     };
   }
 
+  // The cells of a matrix are squares: it is as tall as its width says, axes and their labels aside.
+  const tall = (place, shape) => Math.max(Math.round(shape * (place.clientWidth - 52)), 40);
+
   const views = new Map();
   async function draw() {
     for (const place of document.querySelectorAll("[data-chart]")) {
@@ -41,9 +44,7 @@
       views.get(name)?.finalize();
       const { shape, renderer } = specs[name].usermeta ?? {};
       const spec = { ...specs[name], autosize: { type: "fit-x", contains: "padding", resize: true } };
-      if (shape) { // as tall as its width says, so that the cells of a matrix are squares
-        spec.height = Math.round(shape * (place.clientWidth - 52));
-      }
+      if (shape) spec.height = tall(place, shape);
       const result = await vegaEmbed(place, spec, { actions: false, renderer: renderer ?? "svg", config: config() });
       views.set(name, result);
       await new Promise((resolve) => setTimeout(resolve)); // the page can be read and scrolled between two charts
@@ -55,6 +56,12 @@
     const again = () => { queue = queue.then(draw); };
     dark.addEventListener("change", again);
     phone.addEventListener("change", again);
+    addEventListener("resize", () => {
+      for (const [name, { view }] of views) {
+        const { shape } = specs[name].usermeta ?? {};
+        if (shape) view.height(tall(document.getElementById(`chart-${name}`), shape)).runAsync();
+      }
+    });
   }
 
   const table = document.querySelector("table.sortable");
