@@ -16,6 +16,7 @@ from netcaliper.stats.gram import (
     median_distance,
     rbf_,
     squared_distances,
+    squared_norms,
     u_center_,
 )
 
@@ -149,9 +150,7 @@ def test_the_gaussian_kernel_is_that_of_pairs_one_by_one() -> None:
     gram = made(x + 10)
     distance = np.array([[float(((a - b) ** 2).sum()) for b in x] for a in x])
     assert np.allclose(squared_distances(gram).numpy(), distance)
-    assert float(median_distance(gram)) == pytest.approx(
-        np.sort(distance[np.triu_indices(15, 1)])[52]
-    )
+    assert float(median_distance(gram)) == pytest.approx(np.sort(distance[np.triu_indices(15, 1)])[52])
     assert np.allclose(rbf_(gram.clone(), median_distance(gram)).numpy(), oracle.rbf(x.numpy()))
 
 
@@ -170,3 +169,9 @@ def test_equal_norms_keep_directions_and_zeros() -> None:
     assert torch.allclose(found.norm(dim=1), torch.tensor([1.0, 1, 1, 0, 1], dtype=torch.float64))
     assert torch.allclose(found[1], x[1] / x[1].norm())
     assert equal_norms(x.to(torch.bfloat16)).dtype is torch.float32
+
+
+def test_squared_norms_are_those_of_centered_examples() -> None:
+    x = normal(30, 5) + 7
+    assert torch.allclose(squared_norms(made(x)), centered(x).square().sum(1))
+    assert float(squared_norms(made(x.float(), torch.float32)).min()) >= 0

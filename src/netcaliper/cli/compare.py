@@ -81,9 +81,10 @@ def compare(
     loaded = [(group, load_model(spec, trust_pickle=trust_pickle)) for group, spec in named]
     batches = load_data(data, split=split, batch_size=batch_size, model=loaded[0][1])
     networks: dict[str, list[Any]] = {}
+    groups = {group for group, _ in named}
     for number, (group, one) in enumerate(loaded, 1):
         name = group or one.name
-        if group is None and name in networks:
+        if group is None and (name in networks or name in groups):
             name = f"{name} ({number})"
         networks.setdefault(name, []).append(one.model)
     with reading_bar() as progress:

@@ -23,6 +23,7 @@ from netcaliper.cli.options import (
 )
 from netcaliper.cli.printing import say_json
 from netcaliper.cli.written import reading_facts, show_written, write_reading
+from netcaliper.errors import InputError
 from netcaliper.reading.writing import check_target
 
 
@@ -84,6 +85,9 @@ def layers(
 
     folder = Path(model)
     series = epochs(folder) if folder.is_dir() and any(folder.glob("epoch-*")) else None
+    for option, given in (("--skip", skip), ("--weights", weights)):
+        if series is not None and given is not None:
+            raise InputError(f"`{option}` is for one network, {model} is a folder of checkpoints; leave it out.")
     first = model if series is None else str(folder / next(iter(series)))
     loaded = load_model(first, weights, trust_pickle=trust_pickle)
     batches = load_data(data, split=split, batch_size=batch_size, model=loaded)

@@ -5,7 +5,7 @@ an operation that overwrites its input cannot spoil anything, for the graph has 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -18,7 +18,16 @@ from netcaliper.errors import DataError
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.sample import Sample
 from netcaliper.stats.cka import FEWEST, Alignment, AlignmentState
-from netcaliper.stats.gram import GramMaker, double_center_, equal_norms, median_distance, rbf_, u_center_
+from netcaliper.stats.gram import (
+    APART,
+    GramMaker,
+    double_center_,
+    equal_norms,
+    median_distance,
+    rbf_,
+    squared_norms,
+    u_center_,
+)
 from netcaliper.stats.sampling import one_token
 from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import Graph, Tap
@@ -93,8 +102,9 @@ class Aligned:
 
     Attributes:
         alignment: of all layers of all networks, one after the other.
-        weight: share of every layer's own ``||U||^2`` that each example carries, ``[L, held]`` in the order of
-            ``Sample.index``; 0 for a constant layer, NaN for one that is not finite.
+        weight: share of every layer's ``||K||^2`` (centered by batch, diagonal included) that each example carries,
+            ``[L, held]`` in the order of ``Sample.index``; 0 for a constant layer, NaN for one that is not finite. With
+            the diagonal an example shows that dominates alone in its batch, which U-centering cannot see.
         outputs: for every network what ``keep`` made of its outputs in the first pass, with the batches.
     """
 
@@ -132,7 +142,7 @@ def align(
     dtype = torch.float64 if first.dtype is torch.float64 else torch.float32
     size = max(FEWEST, min(method.batch, max(group.size for group in sample.groups)))
     maker = GramMaker(size, first.device, dtype, fast=method.fast)
-    memory = torch.empty(len(places), size * size, dtype=dtype, device=first.device)
+    memory = torch.empty(len(places), size * size + APART, dtype=dtype, device=first.device)
     batches = sample.batches(size)
     if not batches:
         raise DataError(
@@ -161,13 +171,17 @@ def align(
                     if place not in bandwidth:
                         bandwidth[place] = median_distance(gram)
                     rbf_(gram, bandwidth[place]).masked_fill_(constant, 0.0)
+                norms = squared_norms(gram).square()
                 center(gram)
                 lost = (without or {}).get(place)
                 if lost is not None:
                     _remove(
                         gram, center((lost.variance * torch.outer(lost.scores[index], lost.scores[index])).to(gram))
                     )
-                weight[place, index] += torch.linalg.vector_norm(gram, dim=1, dtype=torch.float64).square()
+                rows = torch.linalg.vector_norm(gram, dim=1, dtype=torch.float64).square()
+                # where one example alone differs, U is 0 but for rounding
+                gram.masked_fill_(rows.sum() <= (16 * torch.finfo(dtype).eps) ** 2 * norms.sum(), 0.0)
+                weight[place, index] += rows + norms if method.statistic == "debiased" else rows
 
             start = 0
             for which, network in enumerate(networks):
@@ -212,7 +226,7 @@ def feed(
     Returns:
         The output of the network.
     """
-    graph = network.graph
+    graph, batch = network.graph, units_last(batch, network.graph.device)
     tokens = None
     if method.features == "tokens":
         mask = batch.output_mask()
@@ -252,6 +266,21 @@ def feed(
         else:
             taps[tap_key(layer)] = tap(place, layer)
     return graph.run(batch, taps=taps).output
+
+
+def units_last(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch with its images laid out units last in memory, where the processor runs the network.
+
+    Convolutions keep that layout, and need no reordering in it: a forward pass takes a quarter less.
+    """
+    if device.type != "cpu":
+        return batch
+
+    def laid(value: Any) -> Any:
+        images = isinstance(value, Tensor) and value.dim() == 4
+        return value.contiguous(memory_format=torch.channels_last) if images else value
+
+    return replace(batch, args=tuple(map(laid, batch.args)), kwargs={k: laid(v) for k, v in batch.kwargs.items()})
 
 
 def _check_finite(total: Float64[Tensor, "L 1"], networks: Sequence[Network]) -> None:

@@ -42,6 +42,7 @@ CARRIED = 0.2
 """Share of a layer that 1 % of the examples may carry before the report warns; 1 % of equal ones carry .01."""
 
 CONSTANT = "constant: it is the same for all examples"
+SINGLE = "different for single examples of a batch only: no pair of examples says anything"
 INFINITE = "not finite: it holds infinity (attention scores under a mask do) or NaN, or its products overflow float32"
 
 
@@ -144,7 +145,7 @@ def cka(
         partition_error=found.alignment.partition_error,
         blocks=find_blocks(found.alignment.matrix, [layer.kind for layer in chosen], found.alignment.standard_error),
         values=chosen,
-        gaps=gaps(chosen, found.weight),
+        gaps=gaps(chosen, found.alignment, found.weight),
         skipped=skipped,
         method=method.name,
         examples=sample.size,
@@ -232,15 +233,17 @@ def check_memory(networks: Sequence[Network], sample: Sample, method: Method, li
     return total
 
 
-def gaps(layers: Sequence[LayerValue], weight: Float64[np.ndarray, "L held"]) -> dict[str, str]:
+def gaps(layers: Sequence[LayerValue], alignment: Alignment, weight: Float64[np.ndarray, "L held"]) -> dict[str, str]:
     """Return the layers whose rows are empty, with the reason.
 
     Args:
         layers: the layers.
+        alignment: of these layers.
         weight: what every example carries of each of them (``Aligned.weight``).
     """
-    totals = {layer.name: float(own) for layer, own in zip(layers, weight.sum(1), strict=True)}
-    return {name: INFINITE if np.isnan(own) else CONSTANT for name, own in totals.items() if not own > 0}
+    empty = np.isnan(np.diag(alignment.matrix))
+    reasons = [INFINITE if np.isnan(own) else SINGLE if own > 0 else CONSTANT for own in weight.sum(1)]
+    return {layer.name: reason for layer, reason, gap in zip(layers, reasons, empty, strict=True) if gap}
 
 
 def alignment_warnings(
@@ -258,7 +261,8 @@ def alignment_warnings(
     if (share > CARRIED).any():
         most = int(np.nanargmax(share))
         said.append(
-            f"{dominant_count(weight)} of {weight.shape[1]:,} examples carry {share[most]:.0%} of what `{layers[most].name}` says "
+            f"{dominant_count(weight)} of {weight.shape[1]:,} examples carry {share[most]:.0%} of "
+            f"what `{layers[most].name}` says "
             f"({np.count_nonzero(share > CARRIED)} of {len(layers)} layers are above {CARRIED:.0%}): the standard "
             "error is too small there, and CKA speaks of these examples first. Compare with examples of equal norm, "
             "and without the dominant ones."
@@ -268,8 +272,12 @@ def alignment_warnings(
             f"no standard error: it takes {FEWEST_BATCHES} batches a pass, there are {alignment.batches}; give "
             "more examples or smaller batches."
         )
-    reasons = gaps(layers, weight)
-    for reason, words in ((CONSTANT, "are the same for all examples"), (INFINITE, "hold infinity or NaN")):
+    reasons = gaps(layers, alignment, weight)
+    for reason, words in (
+        (CONSTANT, "are the same for all examples"),
+        (SINGLE, "differ in single examples only"),
+        (INFINITE, "hold infinity or NaN"),
+    ):
         empty = [name for name, found in reasons.items() if found == reason]
         if empty:
             names = ", ".join(empty[:4]) + (", ..." if len(empty) > 4 else "")

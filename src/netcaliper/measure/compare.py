@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from netcaliper.errors import DataError, InputError
 from netcaliper.measure.alignment import Features, Method, Network, align
@@ -21,16 +22,19 @@ from netcaliper.measure.members import Member, Networks, named_networks, traced_
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.prediction import Predictions, predictions
 from netcaliper.measure.sample import hold
-from netcaliper.measure.scores import Asked, ask
+from netcaliper.measure.scores import ask
 from netcaliper.reading.layers import Crossing, Depth, LayersOf
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.schema import Cost
 from netcaliper.stats import dominant as dominating
-from netcaliper.stats.cka import Alignment
+from netcaliper.stats.cka import FEWEST, Alignment
 from netcaliper.trace.layers import Chosen
 
 REPRESENTED = 2
 """Networks of each group whose layers are compared; all of them answer."""
+
+TIE = 1e-6
+"""Difference of two values of CKA that is rounding."""
 
 
 def compare(
@@ -81,8 +85,14 @@ def compare(
     """
     method = Method(features=features, batch=batch, passes=passes, fast=fast)
     check_method(method, examples)
-    if isinstance(represented, bool) or not isinstance(represented, int) or represented < 1:
-        raise InputError(f"`represented` must be a whole number of at least 1, got {represented!r}.")
+    for argument, number, least in (("represented", represented, 1), ("together", together, FEWEST)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise InputError(f"`{argument}` must be a whole number of at least {least}, got {number!r}.")
+    if superclasses is not None and not isinstance(superclasses, Mapping):
+        raise InputError(
+            f"`superclasses` must map names of classes to what they belong to, got {type(superclasses).__name__}; give "
+            'for instance {"cat": "animal"}.'
+        )
     named = named_networks(networks)
     _check_one_loader(data)
     tell = progress or (lambda phase, done, total: None)
@@ -102,6 +112,18 @@ def compare(
     runs = sum(passes * sample.size + held_runs(network, held) * held.size for network in compared)
     cost = len(members) + runs / sample.examples
     tell(cost_words(cost, needed), 0, 1)
+    with clock("predictions"):  # first: networks with other classes, or names that do not fit, are refused soon
+        asked = ask(members, data, tell)
+        several = any(len(places) > 1 for places in groups.values())
+        answers = Predictions()
+        if asked.scores:
+            answers = predictions(
+                asked.scores, asked.labels, groups=groups if several else None, classes=classes,
+                superclasses=superclasses, task=asked.task, valid=asked.valid, seed=seed,
+            )  # fmt: skip
+        accuracies = [asked.accuracy(member.name) for member in members]
+        said = (*asked.warnings, *answers.warnings)
+        del asked  # up to a gigabyte
     with clock("CKA"):
         found = align(compared, sample, method, tell=tell, phase="CKA of all layers")
         starts = np.cumsum([0, *(len(network.layers) for network in compared)])
@@ -115,15 +137,6 @@ def compare(
             one.read_held(
                 held, method, frozenset({"components"}), seed=seed, tell=tell, phase=f"components of {one.name}"
             )
-    with clock("predictions"):
-        asked = ask(members, data, tell)
-        several = any(len(places) > 1 for places in groups.values())
-        answers = Predictions()
-        if asked.scores:
-            answers = predictions(
-                asked.scores, asked.labels, groups=groups if several else None, classes=classes,
-                superclasses=superclasses, task=asked.task, valid=asked.valid, seed=seed,
-            )  # fmt: skip
     arrays = {
         f"{place}/{key}": array for place, one in zip(shown, read, strict=True) for key, array in one.arrays.items()
     }
@@ -136,12 +149,11 @@ def compare(
             f"cross/{len(crossings)}/partition_error": alignment.partition_error,
         }
         crossings.append(_crossing(alignment, shown[a], shown[b], read[a], read[b], held.size))
-    if answers is not None:
-        arrays |= {
-            f"group/{place}/right": answers.right[g.name]
-            for place, g in enumerate(answers.groups)
-            if g.name in answers.right
-        }
+    arrays |= {
+        f"group/{place}/right": answers.right[g.name]
+        for place, g in enumerate(answers.groups)
+        if g.name in answers.right
+    }
     dominant = dict.fromkeys(example for one in read if one.dominant is not None for example in one.dominant.examples)
     pictured, images = pictures(sample, tuple(dominant))
     if images is not None:
@@ -150,13 +162,16 @@ def compare(
     return LayersReading(
         origin=origin(data, data_name, sample, seed, first),
         estimator=estimator(method, sample, held, layers),
-        networks=tuple(_network(records.get(place), member, asked) for place, member in enumerate(members)),
+        networks=tuple(
+            _network(records.get(place), member, accuracy)
+            for place, (member, accuracy) in enumerate(zip(members, accuracies, strict=True))
+        ),
         crossings=tuple(crossings),
         agreements=answers.agreements,
         groups=answers.groups,
         differences=answers.differences,
         pictured=pictured,
-        warnings=(*asked.warnings, *answers.warnings),
+        warnings=said,
         cost=Cost(seconds=clock.seconds, passes=cost),
         arrays=arrays,
     )
@@ -166,10 +181,11 @@ def _crossing(
     alignment: Alignment, first: int, second: int, one: NetworkLayers, other: NetworkLayers, held: int
 ) -> Crossing:
     matrix = alignment.matrix
-    best = [-1 if np.isnan(row).all() else int(np.nanargmax(row)) for row in matrix]
     names, theirs = [layer.name for layer in one.layers], [layer.name for layer in other.layers]
+    alike = names == theirs
+    best = [_best(row, place if alike else None) for place, row in enumerate(matrix)]
     matched = None
-    if names == theirs:
+    if alike:
         known = [(place, found) for place, found in enumerate(best) if found >= 0]
         matched = float(np.mean([place == found for place, found in known])) if known else None
     rows = np.arange(len(names))
@@ -188,6 +204,15 @@ def _crossing(
         dominant_overlap=overlap,
         dominant_chance=None if overlap is None else dominating.chance(held, count, count),
     )
+
+
+def _best(row: Float[np.ndarray, " M"], own: int | None) -> int:
+    """Return the layer with the largest CKA, of equal ones (a layer and a multiple of it) the one of the same name."""
+    if np.isnan(row).all():
+        return -1
+    if own is not None and row[own] >= np.nanmax(row) - TIE:
+        return own
+    return int(np.nanargmax(row))
 
 
 def _covered(network: NetworkLayers) -> np.ndarray:
@@ -211,20 +236,29 @@ def _mean(values: Float[np.ndarray, " n"]) -> float | None:
 
 def _check_one_loader(data: Any) -> None:
     """Refuse one loader a network: layers are compared on the same examples, in the same batches."""
-    loaders = (torch.utils.data.DataLoader, torch.utils.data.Dataset)
-    if isinstance(data, loaders) or not isinstance(data, (list, tuple, Mapping)):
+    if not isinstance(data, (list, tuple, Mapping)):
         return
     values = list(data.values()) if isinstance(data, Mapping) else list(data)
-    if len(values) > 1 and all(isinstance(value, loaders) for value in values):
+    if len(values) > 1 and all(map(_is_loader, values)):
         raise DataError(
             f"`data` must be one loader for all networks, got {len(values)}: two loaders pair different examples; pass "
             "one of them."
         )
 
 
-def _network(record: LayersOf | None, member: Member, asked: Asked) -> LayersOf:
+def _is_loader(value: Any) -> bool:
+    """Tell whether a value gives batches, and is none itself."""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(
+            isinstance(batch, (list, tuple)) and any(isinstance(part, Tensor) for part in batch) for batch in value
+        )
+    if isinstance(value, torch.utils.data.Dataset):
+        return True
+    return isinstance(value, Iterable) and not isinstance(value, (Tensor, np.ndarray, Mapping, str, bytes))
+
+
+def _network(record: LayersOf | None, member: Member, accuracy: float | None) -> LayersOf:
     """Return the record of a network, also of one that only answered."""
-    accuracy = asked.accuracy(member.name)
     if record is not None:
         return record.model_copy(update={"accuracy": accuracy})
     return LayersOf(

@@ -91,7 +91,7 @@ def held_layers(
         found.append(
             HeldLayer(
                 principal=principal(gram, min(COMPONENTS, sample.size - 1)),
-                norms=gram.diagonal().double().cpu().numpy(),
+                norms=gram.diagonal().double().cpu().numpy().copy(),  # the next layer's matrix lies in the same memory
                 nearest=near,
                 factor=None if near is None else factor(gram[few][:, few]),
                 probe=probe(gram, labels, parts) if wanted else None,  # type: ignore[arg-type]

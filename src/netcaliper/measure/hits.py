@@ -21,5 +21,5 @@ def hits(output: Any, batch: Batch) -> tuple[int, int] | None:
 
 def accuracy(counted: Sequence[tuple[Batch, tuple[int, int] | None]]) -> float | None:
     """Return the share of right examples over batches, ``None`` if one of them could not be counted."""
-    both = [hit for _, hit in counted]
-    return None if None in both else sum(right for right, _ in both) / sum(of for _, of in both)
+    known = [hit for _, hit in counted if hit is not None]
+    return sum(right for right, _ in known) / sum(of for _, of in known) if len(known) == len(counted) else None

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from torch import Tensor, nn
+from torch import nn
 
 from netcaliper.errors import InputError
 from netcaliper.measure.alignment import Aligned, Features, Method, Network, align
@@ -16,10 +16,10 @@ from netcaliper.measure.deletion import delete_blocks, deletion_passes
 from netcaliper.measure.estimate import available_memory
 from netcaliper.measure.fingerprint import model_fingerprint
 from netcaliper.measure.held_layers import held_runs
+from netcaliper.measure.hits import accuracy, hits
 from netcaliper.measure.layers_of import VARIANT_PASSES, NetworkLayers
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.origin import described, versions
-from netcaliper.measure.outputs import choices, prediction
 from netcaliper.measure.protocol import Plan
 from netcaliper.measure.sample import Sample, hold
 from netcaliper.measure.traced import traced
@@ -28,7 +28,6 @@ from netcaliper.reading.layers import Estimator, LayersOf, Origin
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.schema import Cost
 from netcaliper.stats.blocks import find_blocks
-from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.layers import Chosen
 
@@ -117,10 +116,9 @@ def layers(
 
     def read(network: Network, name: str, prefix: str, parts: frozenset[str]) -> NetworkLayers:
         with clock(f"{prefix}CKA"):
-            aligned = align([network], sample, method, keep=_hits, tell=tell, phase=f"{prefix}CKA of all layers")
+            aligned = align([network], sample, method, keep=hits, tell=tell, phase=f"{prefix}CKA of all layers")
             found = within(aligned, network, slice(None), name, skipped)
-            hits = [hit for _, hit in aligned.outputs[0]]
-            found.accuracy = None if None in hits else sum(h for h, _ in hits) / sum(n for _, n in hits)
+            found.accuracy = accuracy(aligned.outputs[0])
         if parts & {"components", "neighbors", "procrustes", "probes"}:
             with clock(f"{prefix}components and probes"):
                 found.read_held(held, method, parts, seed=seed, tell=tell, phase=f"{prefix}components and probes")
@@ -216,19 +214,9 @@ def within(
         alignment=mine,
         found=find_blocks(mine.matrix, [layer.kind for layer in network.layers], mine.standard_error),
         skipped=skipped,
-        gaps=gaps(network.layers, found.weight[span]),
+        gaps=gaps(network.layers, mine, found.weight[span]),
         warnings=alignment_warnings(mine, found.weight[span], network.layers),
     )
-
-
-def _hits(output: Any, batch: Batch) -> tuple[int, int] | None:
-    """Return how many examples of a batch are classified right, of how many; ``None`` without such labels."""
-    found = prediction(output, batch)
-    labels = batch.labels
-    whole = isinstance(labels, Tensor) and not labels.is_floating_point() and labels.shape == (batch.size,)
-    if isinstance(found, str) or found.task != "classification" or not whole:
-        return None
-    return int((choices(found).cpu() == labels).sum()), batch.size
 
 
 def origin(data: Any, name: str | None, sample: Sample, seed: int, graph: Graph) -> Origin:

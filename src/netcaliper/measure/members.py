@@ -1,6 +1,6 @@
 """The networks that are compared: by group, named, traced; seeds of one architecture share a trace."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +45,12 @@ def named_networks(networks: Networks) -> dict[str, list[Model]]:
                 f"{type(networks).__name__}; for the layers of one network use nc.layers."
             )
         networks = {f"network {number}": model for number, model in enumerate(networks, 1)}
-    found = {
-        str(name): [given] if isinstance(given, (nn.Module, Graph)) else list(given) for name, given in networks.items()
-    }
+    found: dict[str, list[Model]] = {}
+    for name, given in networks.items():
+        if str(name) in found:
+            raise InputError(f"`networks` must have different names, got {str(name)!r} twice; rename one.")
+        found[str(name)] = _models(str(name), given)
+    names: set[str] = set()
     for name, models in found.items():
         for model in models:
             if not isinstance(model, (nn.Module, Graph)):
@@ -57,9 +60,27 @@ def named_networks(networks: Networks) -> dict[str, list[Model]]:
                 )
         if not models:
             raise InputError(f"`networks` must have at least one network a name, got none in {name!r}; leave it out.")
+        for own in _member_names(name, len(models)):
+            if own in names:
+                raise InputError(f"`networks` must have different names, got {own!r} twice; rename {name!r}.")
+            names.add(own)
     if sum(map(len, found.values())) < 2:
         raise InputError("`networks` must be at least 2, got 1; for the layers of one network use nc.layers.")
     return found
+
+
+def _models(name: str, given: Any) -> list[Model]:
+    if isinstance(given, (nn.Module, Graph)):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise InputError(
+            f"`networks` must hold torch modules or graphs, got {type(given).__name__} in {name!r}; pass the modules."
+        )
+    return list(given)
+
+
+def _member_names(group: str, count: int) -> list[str]:
+    return [group] if count == 1 else [f"{group}.{number}" for number in range(1, count + 1)]
 
 
 def traced_members(named: Mapping[str, Sequence[Model]], data: Any, device: Any) -> list[Member]:
@@ -67,10 +88,9 @@ def traced_members(named: Mapping[str, Sequence[Model]], data: Any, device: Any)
     found = []
     for group, models in named.items():
         before: tuple[nn.Module, Graph] | None = None
-        for number, model in enumerate(models, 1):
-            name = group if len(models) == 1 else f"{group}.{number}"
+        for name, model in zip(_member_names(group, len(models)), models, strict=True):
             try:
-                graph = _like(model, before, device) or traced(model, data, None, device, name)
+                graph = _like(model, before, device, name) or traced(model, data, None, device, name)
             except NetcaliperError as error:
                 raise type(error)(f"network {name!r}: {error}") from error
             if before is None and isinstance(model, nn.Module):
@@ -79,18 +99,24 @@ def traced_members(named: Mapping[str, Sequence[Model]], data: Any, device: Any)
     return found
 
 
-def _like(model: Model, before: tuple[nn.Module, Graph] | None, device: Any) -> Graph | None:
-    """Return the graph of a network as another one of its group over its own weights, if that reproduces it."""
+def _like(model: Model, before: tuple[nn.Module, Graph] | None, device: Any, name: str) -> Graph | None:
+    """Return the graph of a network as another one of its group over its own weights, if that reproduces it.
+
+    The printed modules must be equal, too: where a weight is 0 (a residual branch before training), two activations
+    give the same output.
+    """
     if before is None or isinstance(model, Graph) or device is not None:
         return None
     first, graph = before
     model = unwrapped(model)
-    if type(model) is not type(first) or device_of(model) != graph.device or model.training:
+    if type(model) is not type(first) or repr(model) != repr(first) or device_of(model) != graph.device:
+        return None
+    if any(module.training for module in model.modules()):  # a run would change its batch statistics
         return None
     try:
         own = graph.with_state(model.state_dict())
         check_replay(model, own, graph.example)
     except (InputError, ReplayMismatch):
         return None
-    own.model = model
+    own.model, own.name = model, name
     return own

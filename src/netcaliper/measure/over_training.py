@@ -5,17 +5,16 @@ its layers with the final ones and the examples that dominate them keep changing
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float64
-from torch import Tensor, nn
 
-from netcaliper.errors import DataError, InputError, NetcaliperError, ReplayMismatch
+from netcaliper.errors import InputError
 from netcaliper.measure.alignment import Features, Method, Network, align, carried
+from netcaliper.measure.checkpoints import Checkpoint, checkpoint_names, final_graph, named, over_weights
 from netcaliper.measure.cka import CARRIED, HELD, check_memory, check_method, comparable
 from netcaliper.measure.clock import Clock
 from netcaliper.measure.estimate import available_memory
@@ -25,20 +24,14 @@ from netcaliper.measure.layers import TOGETHER, estimator, origin, pictures, wit
 from netcaliper.measure.layers_of import NetworkLayers
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.sample import Sample, hold
-from netcaliper.measure.traced import traced
 from netcaliper.reading.layers import Trajectory
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.numerals import decimal, percent
 from netcaliper.reading.schema import Cost
 from netcaliper.stats import dominant as dominating
 from netcaliper.stats.blocks import find_blocks, indices
-from netcaliper.trace.export import check_model, device_of
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.layers import INPUT, Chosen, LayerValue
-from netcaliper.trace.replay import check_replay
-from netcaliper.trace.wrappers import unwrapped
-
-Checkpoint = nn.Module | Mapping[str, Tensor]
 
 LEVEL = 0.9
 """CKA with the final network from which on a layer counts as settled."""
@@ -117,14 +110,14 @@ def over_training(
     """
     method = Method(features=features, batch=batch, passes=passes, fast=fast)
     check_method(method, examples)
-    names = _names(checkpoints)
+    names = checkpoint_names(checkpoints)
     final = names[-1] if final is None else final
     if final not in names:
         raise InputError(f"`final` must name one of the checkpoints ({', '.join(names)}), got {final!r}.")
     tell = progress or (lambda phase, done, total: None)
     clock = Clock()
     with clock("trace"):
-        graph = _final_graph(checkpoints, names, final, data, example, device, name)
+        graph = final_graph(checkpoints, names, final, data, example, device, name)
         chosen, skipped = comparable(graph, layers, method)
     limit = available_memory(graph.device) if memory is None else memory
     with clock("hold"):
@@ -154,96 +147,6 @@ def over_training(
         cost=Cost(seconds=clock.seconds, passes=0.0),
         arrays=arrays,
     )
-
-
-# ---- checkpoints
-
-
-def _names(checkpoints: Any) -> tuple[str, ...]:
-    if not isinstance(checkpoints, Mapping) or not all(isinstance(name, str) for name in checkpoints):
-        raise InputError(
-            f"`checkpoints` must be a mapping from names to modules or state dicts, got {type(checkpoints).__name__}"
-            f"{' with other keys' if isinstance(checkpoints, Mapping) else ''}; for a folder that `netcaliper train "
-            "--keep-every` wrote use netcaliper.zoo.series.epochs."
-        )
-    if len(checkpoints) < 2:
-        raise InputError(
-            f"`checkpoints` must be at least 2, the final one and an earlier one, got {len(checkpoints)}; keep more of "
-            "them (`netcaliper train --keep-every`), or read one network with nc.layers."
-        )
-    return tuple(checkpoints)
-
-
-def _final_graph(
-    checkpoints: Mapping[str, Checkpoint], names: Sequence[str], final: str, data: Any, example: Any, device: Any,
-    name: str | None,
-) -> Graph:  # fmt: skip
-    """Trace the final network, or a module among the others and put the final weights in it."""
-    last = checkpoints[final]
-    if isinstance(last, nn.Module):
-        return _of(final, traced, last, data, example, device, name)
-    for other in names:
-        model = checkpoints[other]
-        if isinstance(model, nn.Module):
-            return over_weights(_of(other, traced, model, data, example, device, name), last, final, other)
-    raise InputError(
-        f"`checkpoints` must hold at least one module, for its architecture, got state dicts only ({len(names)}); give "
-        "the final checkpoint as the module itself."
-    )
-
-
-def over_weights(graph: Graph, checkpoint: Any, name: str, like: str) -> Graph:
-    """Return a graph over the weights of a checkpoint.
-
-    A module is run against the graph on the traced example: equal names and shapes do not make it the same function.
-
-    Args:
-        graph: of a network of the same architecture.
-        checkpoint: a module or a state dict.
-        name: of the checkpoint.
-        like: name of the one that was traced.
-
-    Raises:
-        InputError: it is neither, it does not fit, or the module computes something else.
-    """
-    if isinstance(checkpoint, nn.Module):
-        model = unwrapped(checkpoint)
-        _of(name, check_model, model)
-        if device_of(model) != graph.device:
-            model = deepcopy(model).to(graph.device)
-        own = _fitting(graph, model.state_dict(), name, like)
-        try:
-            check_replay(model, own, graph.example)
-        except ReplayMismatch as problem:
-            raise InputError(
-                f"`checkpoints` must all be of one architecture: {name!r} has weights of the names and shapes of "
-                f"{like!r}, but computes something else with them ({problem}); give checkpoints of one training."
-            ) from None
-        return own
-    if not isinstance(checkpoint, Mapping):
-        raise InputError(
-            f"`checkpoints` must hold modules or state dicts, got {type(checkpoint).__name__} in {name!r}; load it "
-            "first."
-        )
-    return _fitting(graph, checkpoint, name, like)
-
-
-def _fitting(graph: Graph, state: Mapping[str, Tensor], name: str, like: str) -> Graph:
-    try:
-        return graph.with_state(state)
-    except InputError as problem:
-        raise InputError(
-            f"`checkpoints` must hold finite weights of one architecture: {name!r} does not fit that of {like!r}: "
-            f"{problem}."
-        ) from None
-
-
-def _of(name: str, do: Any, *arguments: Any) -> Any:
-    """Say which checkpoint it was that something is wrong with."""
-    try:
-        return do(*arguments)
-    except NetcaliperError as problem:
-        raise type(problem)(f"checkpoint {name!r}: {problem}") from problem
 
 
 # ---- one after the other
@@ -290,8 +193,21 @@ def follow(
     for name in names:
         if name == final:
             rows.append(_final_row(mine))
-        else:
-            rows.append(_of(name, _row, mine, final, checkpoints, name, sample, held, method, tell))
+            continue
+        # as an argument, so that nothing keeps it when the next one is loaded
+        rows.append(
+            named(
+                name,
+                _row,
+                mine,
+                over_weights(mine.network.graph, checkpoints[name], name, final),
+                f"{name} beside {final}",
+                sample,
+                held,
+                method,
+                tell,
+            )
+        )
     arrays = {
         key: np.stack([np.asarray(getattr(row, key), dtype=np.float64) for row in rows])
         for key in ("cka", "cka_error", "pc_share", "dominant", "blocks", "excess", "map_difference")
@@ -312,17 +228,16 @@ def follow(
 
 
 def _row(
-    mine: NetworkLayers, final: str, checkpoints: Mapping[str, Checkpoint], name: str, sample: Sample, held: Sample,
-    method: Method, tell: Tell,
-) -> _Row:  # fmt: skip
+    mine: NetworkLayers, graph: Graph, what: str, sample: Sample, held: Sample, method: Method, tell: Tell
+) -> _Row:
     """Read one checkpoint; nothing of it stays when this returns but the numbers."""
     layers, count = mine.layers, len(mine.layers)
-    network = Network(over_weights(mine.network.graph, checkpoints[name], name, final), layers)
-    found = align([network, mine.network], sample, method, keep=hits, tell=tell, phase=f"CKA of {name} with {final}")
+    network = Network(graph, layers)
+    found = align([network, mine.network], sample, method, keep=hits, tell=tell, phase=f"CKA of {what}")
     ours, theirs = slice(0, count), slice(count, 2 * count)
     own, cross = found.alignment.of(ours), found.alignment.of(ours, theirs)
     blocks = indices(find_blocks(own.matrix, [layer.kind for layer in layers], own.standard_error))
-    held_here = held_layers(network, held, method, tell=tell, phase=f"components of {name}")
+    held_here = held_layers(network, held, method, tell=tell, phase=f"components of {what}")
     return _Row(
         cka=cross.matrix.diagonal().copy(),
         cka_error=cross.standard_error.diagonal().copy(),
@@ -414,15 +329,13 @@ def _sentence(record: Trajectory, arrays: Mapping[str, np.ndarray], layers: Sequ
     if blocks[final] > 0:
         count = int(np.count_nonzero(blocks[others] > 0))
         said += (
-            f". {percent(float(blocks[final]), digits=0)} of the layers of {names[final]} lie in a block structure, and "
-            f"{count} of the {len(others)} other checkpoints have one"
+            f". {percent(float(blocks[final]), digits=0)} of the layers of {names[final]} lie in a block structure, "
+            f"and {count} of the {len(others)} other checkpoints have one"
         )
     return said + "."
 
 
-def _warnings(
-    names: Sequence[str], rows: Sequence[_Row], layers: Sequence[LayerValue], final: int
-) -> tuple[str, ...]:
+def _warnings(names: Sequence[str], rows: Sequence[_Row], layers: Sequence[LayerValue], final: int) -> tuple[str, ...]:
     said = []
     led = [name for name, row in zip(names, rows, strict=True) if row.carried > CARRIED]
     if led:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from netcaliper.errors import DataError
 from netcaliper.measure.members import Member
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.outputs import Task, prediction
@@ -16,6 +17,8 @@ from netcaliper.trace.batches import batches, count_examples
 
 SCORES = 2**30
 """Bytes of outputs that are kept at most; where a network says more, fewer examples are asked."""
+
+_WORDS = {"classification": "choice between classes", "tokens": "choice between tokens", "regression": "regression"}
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,16 @@ class Asked:
 
 
 def ask(members: Sequence[Member], data: Any, tell: Tell) -> Asked:
-    """Run all networks on the same examples and keep their outputs."""
+    """Run all networks on the same examples and keep their outputs.
+
+    Raises:
+        DataError: one network chooses between classes, another one gives values.
+    """
     count = count_examples(data, form=members[0].graph.form)
     scores: dict[str, list[np.ndarray]] = {member.name: [] for member in members}
     labels: list[Any] = []
     valid: list[np.ndarray | None] = []
-    task: Task = "classification"
+    task: Task | None = None
     kept, most = 0, count
     for batch in batches(data, form=members[0].graph.form):
         part = batch.first(most - kept)
@@ -59,6 +66,11 @@ def ask(members: Sequence[Member], data: Any, tell: Tell) -> Asked:
             if isinstance(found, str):
                 return Asked({}, warnings=(f"Predictions were not compared: {found} ({member.name}).",))
             if not scores[member.name]:
+                if task not in (None, found.task):
+                    raise DataError(
+                        f"`networks` must answer the same question, {members[0].name!r} gives a {_WORDS[task]}, "
+                        f"{member.name!r} a {_WORDS[found.task]}; compare networks of one task."
+                    )
                 task = found.task
                 size = found.scores[0].numel() * 4 * len(members)
                 most = min(most, max(part.size, SCORES // max(size, 1)))
@@ -69,6 +81,7 @@ def ask(members: Sequence[Member], data: Any, tell: Tell) -> Asked:
         tell("predictions", kept, min(most, count))
         if kept >= most:
             break
+    assert task is not None  # there is a batch
     if task == "tokens" and len({piece.shape[1] for piece in next(iter(scores.values()))}) > 1:
         return Asked({}, warnings=("Predictions were not compared: the sequences differ in length.",))
     whole = {name: np.concatenate(pieces) for name, pieces in scores.items()}

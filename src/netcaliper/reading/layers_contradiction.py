@@ -22,6 +22,9 @@ PER_BLOCK = frozenset(
     | {"drop_together", "drop_together_order"}
 )
 ACROSS = frozenset({"cka", "standard_error", "partition_error"})
+TRAINING = "training/"
+PER_CHECKPOINT_AND_LAYER = frozenset({"cka", "cka_error", "pc_share", "dominant"})
+PER_CHECKPOINT = frozenset({"blocks", "excess", "map_difference"})
 
 
 def contradiction(record: LayersRecord) -> str | None:
@@ -45,6 +48,7 @@ def _problems(record: LayersRecord) -> Iterator[str]:
     if record.twin is not None:
         yield from _network(record.twin, "the twin")
     yield from _between(record)
+    yield from _trajectory(record)
     yield from _arrays(record)
 
 
@@ -99,6 +103,19 @@ def _between(record: LayersRecord) -> Iterator[str]:
                 yield f"a difference names group {name!r}, and there is none"
 
 
+def _trajectory(record: LayersRecord) -> Iterator[str]:
+    found = record.trajectory
+    if found is None:
+        return
+    checkpoints, layers = len(found.checkpoints), len(record.networks[0].layers) if record.networks else 0
+    if not 0 <= found.final < checkpoints:
+        yield f"the final checkpoint is number {found.final}, and there are {checkpoints}"
+    if len(found.accuracy) != checkpoints:
+        yield f"there are {len(found.accuracy)} accuracies for {checkpoints} checkpoints"
+    if len(found.settled) != layers or not all(at is None or 0 <= at <= found.final for at in found.settled):
+        yield f"the checkpoints at which {layers} layers settled do not fit"
+
+
 def _sizes(record: LayersRecord, crossing: Crossing) -> tuple[int, int]:
     return len(record.networks[crossing.first].layers), len(record.networks[crossing.second].layers)
 
@@ -123,7 +140,24 @@ def _images(record: LayersRecord, array: np.ndarray) -> Iterator[str]:
         yield f"array {IMAGES!r} holds {shape[0]} pictures, and {pictured} examples are pictured"
 
 
+def _training(record: LayersRecord, key: str, array: np.ndarray) -> Iterator[str]:
+    if record.trajectory is None:
+        yield f"array {key!r} belongs to checkpoints of a training, and there are none"
+        return
+    name = key.removeprefix(TRAINING)
+    checkpoints, layers = len(record.trajectory.checkpoints), len(record.networks[0].layers)
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(PER_CHECKPOINT, (checkpoints,))
+    shapes |= dict.fromkeys(PER_CHECKPOINT_AND_LAYER, (checkpoints, layers))
+    if name not in shapes:
+        yield f"array key {key[:80]!r} is none of {', '.join(sorted(shapes))}"
+    elif array.shape != shapes[name]:
+        yield f"array {key!r} has shape {array.shape}, expected is {shapes[name]}"
+
+
 def _array(record: LayersRecord, key: str, array: np.ndarray) -> Iterator[str]:
+    if key.startswith(TRAINING):
+        yield from _training(record, key, array)
+        return
     found = ARRAY_KEY.fullmatch(key)
     if found is None:
         yield f"array key {key[:80]!r} is not of the form '<network>/<name>', 'cross/<number>/<name>' or the like"

@@ -40,6 +40,8 @@ def lead(record: LayersRecord) -> str:
         with_blocks = sum(bool(network.blocks) for network in record.networks)
         parts.append(f"{with_blocks} of {len(record.networks)} networks have a block structure.")
         parts += [f"{label}: {depth_sentence(network)}" for _, label, network in everyone(record)][:3]
+    if record.trajectory is not None:
+        parts.append(record.trajectory.sentence)
     return " ".join(parts)
 
 

@@ -43,6 +43,7 @@ SECTIONS: tuple[tuple[str, str, Layout, tuple[str, ...]], ...] = (
     ("components", "How much is one direction", "stack", ("pc_share",)),
     ("probe", "Where the answer can be read", "stack", ("probe",)),
     ("deletion", "Which residual blocks can go", "stack", ("deletion-", "deletion_together-")),
+    ("training", "Over training", "stack", ("training_",)),
     ("answers", "The same answers?", "grid", ("agreement", "examples-")),
 )
 """Sections in order: (id, title, layout, how the names of its figures begin)."""

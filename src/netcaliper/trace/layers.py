@@ -78,7 +78,7 @@ class LayerValue:
         return value.permute(0, *inner).reshape(examples, -1)
 
     def pooled(
-        self, value: Shaped[Tensor, "..."], examples: int, valid: Shaped[Tensor, "examples positions"] | None
+        self, value: Shaped[Tensor, "..."], examples: int, valid: Bool[Tensor, "examples positions"] | None
     ) -> Float[Tensor, "examples units"]:
         """Return the mean over positions, over valid ones only where some are padding."""
         assert self.units_axis is not None
@@ -86,8 +86,8 @@ class LayerValue:
         value = value.reshape(examples, -1, value.shape[-1])
         if valid is None:
             return value.mean(1)
-        weight = valid.to(value.dtype)[..., None]
-        return (value * weight).sum(1) / weight.sum(1)
+        counted = torch.where(valid[..., None], value, 0.0)  # where, for padding may hold NaN
+        return counted.sum(1) / valid.sum(1)[:, None]
 
     def token(
         self,

@@ -1,4 +1,4 @@
-"""The checkpoints of one training, as ``netcaliper train --keep-every`` writes them, each loaded when it is asked for."""
+"""The checkpoints of one training, as ``netcaliper train --keep-every`` writes them, loaded when they are asked for."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,9 @@ def epochs(folder: str | Path) -> Epochs:
             f"`folder` {str(folder)!r} is not a folder; give the DIR.epochs that `netcaliper train --keep-every` wrote."
         )
     numbered = {
-        int(found[1]): path for path in folder.iterdir() if (found := EPOCH.fullmatch(path.name)) and is_checkpoint(path)
+        int(found[1]): path
+        for path in folder.iterdir()
+        if (found := EPOCH.fullmatch(path.name)) and is_checkpoint(path)
     }
     if not numbered:
         raise InputError(

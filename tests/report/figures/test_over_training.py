@@ -1,8 +1,11 @@
 """Figures over training."""
 
-import layers_readings
-import numpy as np
+import json
 
+import numpy as np
+import vl_convert
+
+import layers_readings
 from netcaliper.reading.layers import Trajectory
 from netcaliper.report.figures.over_training import draw, ticks
 from netcaliper.report.figures_export import CONFIG
@@ -100,10 +103,6 @@ def test_many_layers_and_checkpoints_are_averaged_and_say_so():
 
 
 def test_hostile_names_are_drawn():
-    import json
-
-    import vl_convert
-
     made = reading(names=("\"'];alert(1)//", "</script>", "a\\", "final\u2028"))
     for figure in draw(made, 400):
         assert vl_convert.vegalite_to_svg(json.dumps(figure.spec()), config=CONFIG).startswith("<svg")

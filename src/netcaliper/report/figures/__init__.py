@@ -7,6 +7,7 @@ from netcaliper.report.figures import (
     example_scatter,
     layer_curves,
     layer_matrices,
+    over_training,
     partition,
     prunable,
     redundant,
@@ -17,7 +18,7 @@ from netcaliper.report.figures.figure import Figure, Width
 DRAWN = (partition.draw, prunable.draw, unit_states.draw, redundant.draw)
 """Every figure of a reading, in the order of the page. Listed by hand: nothing is registered on import."""
 
-DRAWN_OF_LAYERS = (layer_matrices.draw, layer_curves.draw, deletion.draw, example_scatter.draw)
+DRAWN_OF_LAYERS = (layer_matrices.draw, layer_curves.draw, deletion.draw, example_scatter.draw, over_training.draw)
 """Every figure of a reading of layers."""
 
 
