@@ -11,11 +11,9 @@ from torch import nn
 
 from netcaliper.errors import DataError, InputError
 from netcaliper.measure import checkpoints as file
-from netcaliper.measure.checkpoints import checkpoint_names, over_weights
 from netcaliper.measure.cka import cka
 from netcaliper.measure.over_training import over_training
 from netcaliper.stats.blocks import indices
-from netcaliper.trace.trace import trace
 
 N, FEATURES = 240, 12
 
@@ -241,19 +239,6 @@ def test_a_layer_that_is_dead_at_a_checkpoint_is_a_named_gap():
     assert any("`1` at dead" in warning for warning in reading.warnings)
 
 
-@pytest.mark.parametrize(
-    ("checkpoints", "words"),
-    [
-        ({"only": net(0)}, "at least 2, the final one and an earlier one, got 1"),
-        ([net(0), net(1)], "mapping from names to modules or state dicts, got list"),
-        ({0: net(0), 1: net(1)}, "got dict with other keys"),
-    ],
-)
-def test_refused(checkpoints, words):
-    with pytest.raises(InputError, match=words):
-        checkpoint_names(checkpoints)
-
-
 def test_state_dicts_alone_are_refused():
     with pytest.raises(InputError, match="at least one module"):
         read({"a": net(0).state_dict(), "b": net(1).state_dict()})
@@ -262,32 +247,6 @@ def test_state_dicts_alone_are_refused():
 def test_a_final_network_in_train_mode_is_refused():
     with pytest.raises(InputError, match="checkpoint 'b': .*train mode"):
         read({"a": net(0), "b": net(1).train()})
-
-
-@cache
-def graph():
-    return trace(net(1), examples()[0][:5])
-
-
-def diverged() -> dict[str, torch.Tensor]:
-    return {name: torch.full_like(value, torch.nan) for name, value in net(0).state_dict().items()}
-
-
-@pytest.mark.parametrize(
-    ("checkpoint", "words"),
-    [
-        (lambda: net(0, width=20), "'a' does not fit that of 'b': `0.weight`"),
-        (lambda: net(0).state_dict() | {"more": torch.ones(2)}, "'a' does not fit that of 'b': .*`more`"),
-        (net(0)[:3].eval, "'a' does not fit that of 'b': .*4.weight"),
-        (lambda: net(0, activation=nn.Tanh), "'a' has weights of the names and shapes of 'b', but computes something"),
-        (lambda: net(0).train(), "checkpoint 'a': .*train mode"),
-        (lambda: 3, "got int in 'a'"),
-        (diverged, "'a' does not fit that of 'b': .*finite"),
-    ],
-)
-def test_checkpoints_of_other_architectures_and_diverged_ones_are_refused(checkpoint, words):
-    with pytest.raises(InputError, match=words):
-        over_weights(graph(), checkpoint(), "a", "b")
 
 
 def test_values_that_overflow_name_the_checkpoint():

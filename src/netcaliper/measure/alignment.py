@@ -19,7 +19,6 @@ from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.sample import Sample
 from netcaliper.stats.cka import FEWEST, Alignment, AlignmentState
 from netcaliper.stats.gram import (
-    APART,
     GramMaker,
     double_center_,
     equal_norms,
@@ -36,6 +35,8 @@ from netcaliper.trace.layers import INPUT, LayerValue, tap_key
 Features = Literal["flatten", "pool", "tokens"]
 Kernel = Literal["linear", "rbf"]
 Statistic = Literal["debiased", "biased"]
+
+REUSED = 2**25 - 2**16
 
 DOMINANT_SHARE = 0.01
 """Examples that a jackknife over batches cannot judge if they carry much of a layer."""
@@ -139,10 +140,12 @@ def align(
     """
     places = [(network, layer) for network in networks for layer in network.layers]
     first = places[0][0].graph
+    del_torch = torch.empty(REUSED, dtype=torch.uint8)
+    del del_torch
     dtype = torch.float64 if first.dtype is torch.float64 else torch.float32
     size = max(FEWEST, min(method.batch, max(group.size for group in sample.groups)))
     maker = GramMaker(size, first.device, dtype, fast=method.fast)
-    memory = torch.empty(len(places), size * size + APART, dtype=dtype, device=first.device)
+    memory = torch.empty(len(places), size * size, dtype=dtype, device=first.device)
     batches = sample.batches(size)
     if not batches:
         raise DataError(

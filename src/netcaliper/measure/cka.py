@@ -156,8 +156,13 @@ def cka(
     )
 
 
-def check_method(method: Method, examples: int) -> None:
+def check_method(method: Method, examples: int, **more: int) -> None:
     """Refuse arguments that cannot be used.
+
+    Args:
+        method: how layers are compared.
+        examples: to hold.
+        more: other numbers of examples, by the name of their argument.
 
     Raises:
         InputError: the message names the argument.
@@ -173,6 +178,7 @@ def check_method(method: Method, examples: int) -> None:
         ("batch", method.batch, FEWEST),
         ("passes", method.passes, 1),
         ("examples", examples, FEWEST),
+        *((argument, number, FEWEST) for argument, number in more.items()),
     ):
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise InputError(f"`{argument}` must be a whole number of at least {least}, got {number!r}.")

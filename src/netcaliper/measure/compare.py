@@ -15,7 +15,7 @@ from netcaliper.measure.cka import HELD, check_memory, check_method, comparable
 from netcaliper.measure.clock import Clock
 from netcaliper.measure.estimate import available_memory
 from netcaliper.measure.fingerprint import model_fingerprint
-from netcaliper.measure.held_layers import held_runs
+from netcaliper.measure.held_layers import check_one_shape, held_runs
 from netcaliper.measure.layers import TOGETHER, cost_words, estimator, origin, pictures, within
 from netcaliper.measure.layers_of import NetworkLayers
 from netcaliper.measure.members import Member, Networks, named_networks, traced_members
@@ -27,7 +27,7 @@ from netcaliper.reading.layers import Crossing, Depth, LayersOf
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.schema import Cost
 from netcaliper.stats import dominant as dominating
-from netcaliper.stats.cka import FEWEST, Alignment
+from netcaliper.stats.cka import Alignment
 from netcaliper.trace.layers import Chosen
 
 REPRESENTED = 2
@@ -84,10 +84,9 @@ def compare(
         TraceError: a model cannot be read.
     """
     method = Method(features=features, batch=batch, passes=passes, fast=fast)
-    check_method(method, examples)
-    for argument, number, least in (("represented", represented, 1), ("together", together, FEWEST)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise InputError(f"`{argument}` must be a whole number of at least {least}, got {number!r}.")
+    check_method(method, examples, together=together)
+    if isinstance(represented, bool) or not isinstance(represented, int) or represented < 1:
+        raise InputError(f"`represented` must be a whole number of at least 1, got {represented!r}.")
     if superclasses is not None and not isinstance(superclasses, Mapping):
         raise InputError(
             f"`superclasses` must map names of classes to what they belong to, got {type(superclasses).__name__}; give "
@@ -108,6 +107,7 @@ def compare(
     with clock("hold"):
         sample = hold(data, first.form, examples=examples, seed=seed, limit=limit)
         held = sample.smaller(together)
+        check_one_shape(held, method)
         needed = check_memory(compared, sample, method, limit)
     runs = sum(passes * sample.size + held_runs(network, held) * held.size for network in compared)
     cost = len(members) + runs / sample.examples

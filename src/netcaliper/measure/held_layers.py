@@ -77,12 +77,7 @@ def held_layers(
     Raises:
         DataError: examples differ in shape, and with it the number of features.
     """
-    if method.features == "flatten" and len(sample.groups) > 1:
-        raise DataError(
-            "`data` must give examples of one shape to read all of them at once with features='flatten', got "
-            f"{len(sample.groups)} shapes; pad them to one length, use features='pool', or skip what needs them all "
-            "at once."
-        )
+    check_one_shape(sample, method)
     found = []
     few = torch.arange(min(PROCRUSTES, sample.size))
     for layer, gram in _grams(network, sample, method):
@@ -100,6 +95,19 @@ def held_layers(
         if tell is not None:
             tell(phase, len(found), len(network.layers))
     return tuple(found)
+
+
+def check_one_shape(sample: Sample, method: Method) -> None:
+    """Refuse examples whose layers cannot be laid side by side.
+
+    Raises:
+        DataError: examples differ in shape, and with it the number of features.
+    """
+    if method.features == "flatten" and len(sample.groups) > 1:
+        raise DataError(
+            "`data` must give examples of one shape to read all of them at once with features='flatten', got "
+            f"{len(sample.groups)} shapes; pad them to one length, or use features='pool'."
+        )
 
 
 def held_runs(network: Network, sample: Sample) -> int:

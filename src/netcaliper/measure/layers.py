@@ -15,7 +15,7 @@ from netcaliper.measure.clock import Clock
 from netcaliper.measure.deletion import delete_blocks, deletion_passes
 from netcaliper.measure.estimate import available_memory
 from netcaliper.measure.fingerprint import model_fingerprint
-from netcaliper.measure.held_layers import held_runs
+from netcaliper.measure.held_layers import check_one_shape, held_runs
 from netcaliper.measure.hits import accuracy, hits
 from netcaliper.measure.layers_of import VARIANT_PASSES, NetworkLayers
 from netcaliper.measure.one_pass import Tell
@@ -93,7 +93,7 @@ def layers(
         TraceError: the model cannot be read.
     """
     method = Method(features=features, batch=batch, passes=passes, fast=fast)
-    check_method(method, examples)
+    check_method(method, examples, together=together)
     parts = wanted_parts(skip)
     if not (isinstance(twin, bool) or callable(twin)):
         raise InputError(
@@ -108,6 +108,8 @@ def layers(
     with clock("hold"):
         sample = hold(data, graph.form, examples=examples, seed=seed, limit=limit)
         held = sample.smaller(together)
+        if parts & {"components", "neighbors", "procrustes", "probes"}:
+            check_one_shape(held, method)
         network = Network(graph, chosen)
         needed = check_memory([network], sample, method, limit)
     plan = Plan(sample.examples, seed)

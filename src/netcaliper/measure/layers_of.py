@@ -203,7 +203,8 @@ class NetworkLayers:
             for place, layer in enumerate(self.held)
             if layer.principal.reason is None
         }
-        without = align(networks, held, few, without=removed, tell=tell, phase=f"{phase}, first component removed")
+        exact = replace(few, fast=False)  # rounding of what is removed would be all that is left
+        without = align(networks, held, exact, without=removed, tell=tell, phase=f"{phase}, first component removed")
         self.arrays["cka_without_pc"] = without.alignment.matrix
         if self.dominant is not None:
             rest = held.without(np.array(self.dominant.examples))

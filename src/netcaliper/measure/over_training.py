@@ -109,7 +109,7 @@ def over_training(
         TraceError: the network cannot be read.
     """
     method = Method(features=features, batch=batch, passes=passes, fast=fast)
-    check_method(method, examples)
+    check_method(method, examples, together=together)
     names = checkpoint_names(checkpoints)
     final = names[-1] if final is None else final
     if final not in names:

@@ -13,9 +13,10 @@ COLUMNS = 512
 """Features that are shifted at a time: the piece stays in the cache until it has been multiplied."""
 
 SLICES = 4
-"""Rows are multiplied in so many slices, each only with the rows up to its own: K is symmetric."""
+"""K is symmetric: of its four quarters only three are made, and each of the two on the diagonal in so many slices of
+rows, with the columns up to their own."""
 
-FAST_COLUMNS, FAST_SLICES = 4096, 2
+FAST_COLUMNS, FAST_SLICES = 4096, 1
 """The same in bfloat16, where every product of pieces is rounded, and small ones are slow."""
 
 APART = 16
@@ -52,37 +53,36 @@ class GramMaker:
         n = len(features)
         out.zero_()
         mean = features[:ROWS].to(self.dtype).mean(0)
-        blocks = []
+        lower, factors = self._lower(n), []
         for piece, middle in zip(features.split(self.columns, 1), mean.split(self.columns), strict=True):
             width = piece.shape[1]
             shifted = self._buffer[:n, :width]
             torch.sub(piece, middle, out=shifted)
-            if not blocks or width < self.columns:
-                blocks = self._blocks(shifted, out)
-            for block, left, right in blocks:
+            if not factors or width < self.columns:
+                factors = [(out[rows, columns], shifted[rows], shifted[columns].T) for rows, columns in lower]
+            for block, left, right in factors:
                 if self.fast:
                     block += left @ right
                 else:
                     block.addmm_(left, right)
-        step = self._step(n)
-        for first in range(step, n, step):
-            rows = slice(first, first + step)
-            out[:first, rows] = out[rows, :first].T
+        for rows, columns in lower:
+            left = slice(columns.start, min(columns.stop, rows.start))
+            out[left, rows] = out[rows, left].T
         rounding = torch.linalg.vector_norm(features[0].to(self.dtype)) * torch.finfo(self.dtype).eps
         constant = out.diagonal().sum() <= 16 * n * rounding**2
         out.masked_fill_(constant, 0.0)
         return constant
 
-    def _blocks(self, shifted: Float[Tensor, "n c"], out: Float[Tensor, "n n"]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Return the blocks of the lower triangle, each with the factors that are added to it."""
-        step = self._step(len(shifted))
-        return [
-            (out[first : first + step, : first + step], shifted[first : first + step], shifted[: first + step].T)
-            for first in range(0, len(shifted), step)
+    def _lower(self, n: int) -> list[tuple[slice, slice]]:
+        """Return the rows and columns of blocks that cover the lower triangle."""
+        half = -(-n // 2)
+        step = -(-half // (FAST_SLICES if self.fast else SLICES))
+        diagonal = [
+            (slice(first, min(first + step, stop)), slice(start, min(first + step, stop)))
+            for start, stop in ((0, half), (half, n))
+            for first in range(start, stop, step)
         ]
-
-    def _step(self, n: int) -> int:
-        return -(-n // (FAST_SLICES if self.fast else SLICES))
+        return [(slice(half, n), slice(0, half)), *diagonal]
 
 
 def u_center_(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
