@@ -29,6 +29,9 @@ from netcaliper.specs.data import load_data
 from netcaliper.specs.model import load_model
 
 IMAGES, TOGETHER, BATCH, PASSES = 1024, 512, 128, 4
+UNTOUCHED = ("resnet14-x4",)
+"""Networks whose residual blocks are not left out: it would take as long as all the rest together."""
+
 CELLS = 40
 """Cells a side of a map in the figure."""
 
@@ -58,7 +61,7 @@ def read(folder: Path, data: Any, into: Path) -> LayersReading:
         passes=PASSES,
         examples=IMAGES,
         together=TOGETHER,
-        skip=("neighbors", "procrustes"),
+        skip=("neighbors", "procrustes", *(("deletion",) if folder.name in UNTOUCHED else ())),
         twin=lambda: build(0),
         name=folder.name,
         data_name=f"CIFAR-10, {IMAGES:,} images of the test part",

@@ -18,6 +18,9 @@ FEWEST = 4
 FEWEST_BATCHES = 8
 """Batches of a pass below which there is no standard error."""
 
+ENTRIES = 4096
+"""Entries of every Gram matrix that are multiplied at a time: they and what the product needs stay in the cache."""
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -85,8 +88,11 @@ class AlignmentState:
         # what is not finite stays so; 126: the scale itself is a float32
         exponent = torch.nan_to_num(exponent, nan=0.0, posinf=0.0, neginf=0.0).clamp(-126, 126)
         scale = torch.exp2(exponent)
-        grams.mul_(scale.to(grams.dtype)[:, None])
-        product = (grams @ grams.T).double() / (scale[:, None] * scale)
+        product = torch.zeros(len(grams), len(grams), dtype=grams.dtype, device=grams.device)
+        for piece in grams.split(ENTRIES, 1):
+            scaled = piece * scale.to(grams.dtype)[:, None]
+            product.addmm_(scaled, scaled.T)
+        product = product.double() / (scale[:, None] * scale)
         self._take(of_pass, batch, product.cpu().numpy())
 
     def merge(self, other: "AlignmentState") -> None:
