@@ -137,7 +137,7 @@ def draw(readings: dict[str, LayersReading], path: Path) -> None:
         for name in readings
     ]
     rows = [alt.hconcat(*maps[start : start + 3]) for start in range(0, len(maps), 3)]
-    path.write_bytes(vl_convert.vegalite_to_png(alt.vconcat(*rows).to_json(), scale=1.0))
+    path.write_bytes(vl_convert.vegalite_to_png(alt.vconcat(*rows).to_json(), scale=0.6))
 
 
 def _rounded(value: float | None) -> float | None:

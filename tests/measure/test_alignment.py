@@ -11,8 +11,9 @@ from torch import Tensor, nn
 import cka_oracle as oracle
 from bestiary import FixedBatch, ReusedRelu, SequenceFirst, stock
 from netcaliper.errors import DataError
-from netcaliper.measure.alignment import Component, Method, Network, align, carried, dominant_count
+from netcaliper.measure.alignment import Component, Method, Network, align, carried, dominant_count, units_last
 from netcaliper.measure.sample import Sample, hold
+from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.layers import chosen_layers
 from netcaliper.trace.trace import trace
@@ -364,3 +365,15 @@ def test_outputs_of_the_first_pass_are_kept_and_progress_is_told() -> None:
     for batch, output in found.outputs[1]:
         assert torch.allclose(output, model(x[batch.indices]), atol=1e-6)
     assert sum(batch.size for batch, _ in found.outputs[0]) == N
+
+
+def test_images_lie_units_last_on_the_processor_and_nothing_else_changes() -> None:
+    images, tokens = torch.randn(3, 4, 5, 6), torch.randn(3, 7, 8)
+    batch = Batch((images, tokens), {"more": images, "flag": True}, None, 3)
+    laid = units_last(batch, torch.device("cpu"))
+    assert laid.args[0].is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous(
+        memory_format=torch.channels_last
+    )
+    assert torch.equal(laid.args[0], images) and torch.equal(laid.kwargs["more"], images)
+    assert laid.args[1] is tokens and laid.kwargs["flag"] is True
+    assert units_last(batch, torch.device("meta")) is batch
