@@ -24,7 +24,9 @@ from netcaliper.errors import (
     ReadingError,
     TraceError,
 )
+from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import SCHEMA_VERSION
+from netcaliper.reading.store import load_as
 from netcaliper.trace.batches import check_reiterable
 from netcaliper.trace.export import check_model
 
@@ -251,7 +253,7 @@ def test_damaged_and_newer_readings(case, reading, tmp_path):
     else:
         file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(kind, match=said):
-        nc.load(tmp_path / "reading")
+        load_as(Reading, tmp_path / "reading")
     assert name in refused("report", tmp_path / "reading", code=1)
     assert name in refused("diff", tmp_path / "reading", tmp_path / "reading", code=1)
 
@@ -268,7 +270,7 @@ def test_layer_names_with_html_in_them(tmp_path):
     reading = nc.measure(model.eval(), good())
     assert reading.sites[0].name == HOSTILE
     folder = reading.save(tmp_path / "reading")
-    assert nc.load(folder).sites[0].name == HOSTILE
+    assert load_as(Reading, folder).sites[0].name == HOSTILE
     result = netcaliper("report", folder)
     assert result.exit_code == 0
     page = (folder / "report.html").read_text(encoding="utf-8")

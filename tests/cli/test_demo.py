@@ -2,9 +2,10 @@
 
 import pytest
 
-import netcaliper as nc
 from command_line import contents, done, json_of, netcaliper, refused
 from netcaliper.cli import demo
+from netcaliper.reading.reading import Reading
+from netcaliper.reading.store import load_as
 from netcaliper.report.page import render
 from netcaliper.zoo.checkpoint import load_checkpoint
 
@@ -20,7 +21,7 @@ def test_everything_is_there_and_says_the_same(tmp_path):
     text = done("demo", "-o", out)
     assert f"page:       {out / 'report.html'}" in text
     assert "stages.0.0.act" in text
-    reading = nc.load(out)
+    reading = load_as(Reading, out)
     assert (out / "report.html").read_text(encoding="utf-8") == render(reading)
     checkpoint = load_checkpoint(out / "checkpoint")
     assert checkpoint.arguments["widths"] == (6, 8) or checkpoint.arguments["widths"] == [6, 8]

@@ -14,6 +14,8 @@ import pytest
 import netcaliper as nc
 from command_line import contents, done, json_of, netcaliper, refused, small_data, small_net
 from netcaliper.measure.needed import NeededStates
+from netcaliper.reading.reading import Reading
+from netcaliper.reading.store import load_as
 
 NET = ("measure", "command_line:small_net", "--data", "command_line:small_data")
 
@@ -28,7 +30,7 @@ def kept(tmp_path_factory):
 def test_the_folder_holds_the_reading_of_the_library_call(kept):
     folder, _ = kept
     expected = nc.measure(small_net(), small_data(), name="command_line:small_net", data_name="command_line:small_data")
-    opened = nc.load(folder)
+    opened = load_as(Reading, folder)
     assert opened.model_dump() == expected.model_dump()
     assert set(contents(folder)) == {"reading.json", "arrays.safetensors", "cost.json", "report.html"}
 
@@ -91,7 +93,7 @@ def test_fail_if_on_what_was_not_measured_is_misuse_and_keeps_the_reading(tmp_pa
     result = netcaliper(*NET, "--fail-if", "path_length > 2", "-o", tmp_path / "r")
     assert result.exit_code == 2
     assert "`path_length`, which was not measured" in result.stderr
-    assert nc.load(tmp_path / "r").network.units == 4
+    assert load_as(Reading, tmp_path / "r").network.units == 4
 
 
 def test_fail_if_is_read_before_anything_is_computed(monkeypatch):
@@ -159,7 +161,7 @@ def test_an_interrupt_while_the_page_is_written_keeps_the_reading(tmp_path, monk
     result = netcaliper(*NET, "-o", tmp_path / "reading")
     assert result.exit_code == 130
     assert "is complete, its page is not" in result.stderr
-    assert nc.load(tmp_path / "reading").network.units == 4
+    assert load_as(Reading, tmp_path / "reading").network.units == 4
 
 
 SLOW = """

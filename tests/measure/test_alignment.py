@@ -371,9 +371,10 @@ def test_images_lie_units_last_on_the_processor_and_nothing_else_changes() -> No
     images, tokens = torch.randn(3, 4, 5, 6), torch.randn(3, 7, 8)
     batch = Batch((images, tokens), {"more": images, "flag": True}, None, 3)
     laid = units_last(batch, torch.device("cpu"))
-    assert laid.args[0].is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous(
-        memory_format=torch.channels_last
-    )
-    assert torch.equal(laid.args[0], images) and torch.equal(laid.kwargs["more"], images)
-    assert laid.args[1] is tokens and laid.kwargs["flag"] is True
+    assert laid.args[0].is_contiguous(memory_format=torch.channels_last)
+    assert not images.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(laid.args[0], images)
+    assert torch.equal(laid.kwargs["more"], images)
+    assert laid.args[1] is tokens
+    assert laid.kwargs["flag"] is True
     assert units_last(batch, torch.device("meta")) is batch

@@ -161,9 +161,7 @@ class ResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(
-        self, inputs: int, units: int, stride: int, projected: bool, recipe: Recipe, residual: bool
-    ) -> None:
+    def __init__(self, inputs: int, units: int, stride: int, projected: bool, recipe: Recipe, residual: bool) -> None:
         super().__init__()
         self.residual = residual
         self.conv1 = _conv(inputs, units, 3, stride, recipe)
