@@ -1,11 +1,13 @@
 """What ``benchmarks/cka_correct.py`` and ``benchmarks/cka_peers.py`` take for granted."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 import cka_oracle as oracle
 from benchmark_script import imported
@@ -24,13 +26,22 @@ def peers() -> Iterator[ModuleType]:
         yield module
 
 
+def keep_first(kept: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:
+    """Return a hook that returns nothing: what a forward hook returns takes the place of the output."""
+
+    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        kept.setdefault(name, output)
+
+    return hook
+
+
 def test_the_reference_holds_what_an_out_of_place_network_computes(correct: ModuleType) -> None:
     batch = correct.images(5)
     stock, apart = correct.stock().double(), correct.stock(inplace=False).double()
     found = correct.values(stock, batch)
     kept = {}
     for name, module in apart.named_modules():
-        module.register_forward_hook(lambda _m, _i, out, n=name: kept.setdefault(n, out))
+        module.register_forward_hook(keep_first(kept, name))
     apart(batch.double())
     assert len(found) == len(kept) + 1 + 2 * 4  # the input, and of every block the second ReLU and the sum
     for name, value in kept.items():
@@ -72,7 +83,7 @@ def test_a_hook_that_does_not_clone_and_a_tool_that_raises_are_bad_cells(correct
 
 def test_the_tapped_network_computes_the_same_and_has_a_module_for_every_layer(peers: ModuleType) -> None:
     model = peers.ResNet(depth=8, recipe="nguyen").eval()
-    tapped = peers.Tapped(model).eval()
+    tapped = peers.Tapped(copy.deepcopy(model)).eval()
     images, values = torch.randn(4, 3, 32, 32), []
     for name in tapped.layers():
         tapped.get_submodule(name).register_forward_hook(lambda _m, _i, out: values.append(out.clone()))
