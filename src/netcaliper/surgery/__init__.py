@@ -1,0 +1,1 @@
+"""Rewriting the graph of a network: what became linear is folded into its neighbors."""
