@@ -91,7 +91,7 @@ def test_few_seeds_are_said():
     assert few.spread is not None
     assert np.isnan(few.spread.low)
     assert any("at least 5" in reason for reason in few.reasons)
-    assert any("20 relabelings, so that p is at least 0.1" in reason for reason in few.reasons)
+    assert any("20 relabelings, so that p is at least 0.05" in reason for reason in few.reasons)
     assert two(p, p, (10, 10)).reasons == ()
 
 
@@ -107,7 +107,8 @@ def test_groups_without_any_spread_have_no_silent_gaps():
     same = compared(np.repeat(one, 6, 0), np.repeat(one, 6, 0), labels)
     assert same.equivalence is None
     assert any("no scale to judge +0.00 points" in reason for reason in same.reasons)
-    assert {x.p for x in same.classes} == {x.permutation for x in same.classes} == {1.0}
+    assert {x.p for x in same.classes} == {1.0}
+    assert {x.permutation for x in same.classes} == {0.5}  # all relabelings tie
     other = one.copy()
     wrong = np.flatnonzero((one[0].argmax(1) == labels) & (labels == 2))[:3]
     other[0, wrong] = np.eye(4)[3]
@@ -115,7 +116,7 @@ def test_groups_without_any_spread_have_no_silent_gaps():
     first = found.classes[0]
     assert first.name == "2"
     assert np.isnan([first.p, first.holm, first.fdr]).all()
-    assert first.permutation == pytest.approx(2 / 924)
+    assert first.permutation == pytest.approx(1 / 924)  # two tie, counted half
     assert any(reason.startswith("no Welch test") and ": 2;" in reason for reason in found.reasons)
     assert json.loads(found.model_dump_json())["classes"][0]["name"] == "2"
 

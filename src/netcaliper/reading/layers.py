@@ -338,7 +338,7 @@ class ClassDifference(Record):
         p: Welch's t test; NaN, as ``holm`` and ``fdr``, where counts vary in neither group but differ.
         holm: adjusted for all classes (Holm 1979).
         fdr: adjusted for the false discovery rate (Benjamini and Hochberg 1995).
-        permutation: share of relabelings of the networks whose difference is at least as large.
+        permutation: share of relabelings of the networks whose difference is larger, ties counted half.
     """
 
     name: str
