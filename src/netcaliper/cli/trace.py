@@ -24,6 +24,7 @@ EXAMPLE_FORM = "a batch as `2,3,32,32`, or `int64:2,128` for tokens"
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32")
 LARGEST = 2**28
 MOST_MEMBERS = 6
+PATH_NOTES = {"bilinear": "both operands followed at", "skipped": "counted, though no site"}
 
 
 def trace(
@@ -84,6 +85,7 @@ def facts(graph: "Graph", parameters: int) -> dict[str, Any]:
         "model": graph.name,
         "parameters": parameters,
         "totals": _totals(graph),
+        "path_length": _lengths(graph),
         "sites": [_site_facts(site) for site in graph.sites],
         "groups": [
             {
@@ -172,6 +174,26 @@ def _totals(graph: "Graph") -> dict[str, Any]:
     }
 
 
+def _lengths(graph: "Graph") -> dict[str, Any]:
+    """Return the path lengths on paper, or the reason why there are none."""
+    from netcaliper.measure.path_length import path_length
+
+    try:
+        found = path_length(graph)
+    except InputError as refused:
+        return {"normalized": None, "mean": None, "reason": str(refused)}
+    return {
+        "normalized": found.normalized,
+        "mean": found.mean,
+        "reason": None,
+        "histogram": found.histogram,
+        "profile": found.profile,
+        "bilinear": found.bilinear,
+        "skipped": found.skipped,
+        "not_counted": found.not_counted,
+    }
+
+
 def _columns(unit_of_column: np.ndarray) -> int:
     return int(np.count_nonzero(unit_of_column >= 0))
 
@@ -185,6 +207,19 @@ def _show(graph: "Graph", parameters: int) -> None:
         f"{count(parameters)} parameters, {plural(totals['sites'], 'site')}, {plural(totals['units'], 'unit')} "
         f"(each producer row once), consumers known for {percent(totals['resolved_share'])} of the units at sites"
     )
+    lengths = _lengths(graph)
+    if lengths["reason"]:
+        say(f"path length: open, {printable(lengths['reason'])}")
+    elif lengths["normalized"] is not None:
+        say(
+            f"path length: {lengths['normalized']:.2f} nonlinear units on a random walk from input to output, "
+            f"{lengths['mean']:.2f} if every path weighs the same"
+        )
+        for what in ("bilinear", "skipped"):
+            if lengths[what]:
+                say(f"  {PATH_NOTES[what]}: {_listed(lengths[what])}")
+        if lengths["not_counted"]:
+            say(f"  not counted: {', '.join(f'{count(n)} {op}' for op, n in lengths['not_counted'].items())}")
     if not graph.sites:
         say("no site: the network has no nonlinearity, gate or residual sum that netcaliper knows")
     if graph.groups:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from netcaliper.measure.partition import NEEDED
+from netcaliper.measure.path_length import PathLength
 from netcaliper.measure.protocol import JACKKNIFE
 from netcaliper.measure.prunable import Pruned
 from netcaliper.measure.replacement import Agreement
 from netcaliper.measure.site_record import SiteAnswer
-from netcaliper.reading.schema import NeededAt, NetworkReading, Share
+from netcaliper.reading.schema import NeededAt, NetworkReading, PathLengths, Share
 from netcaliper.stats.intervals import jackknife
 from netcaliper.trace.site import Site
 
@@ -23,6 +24,7 @@ def network_reading(
     pruned: Pruned | None = None,
     agreement: Agreement | None = None,
     needed_at_97: NeededAt | None = None,
+    lengths: tuple[PathLength | None, PathLengths] = (None, PathLengths()),
 ) -> NetworkReading:
     """Sum up the sites that were read.
 
@@ -38,10 +40,12 @@ def network_reading(
         pruned: what came of taking units away at all sites at once.
         agreement: on verify examples, of the network without all units that its consumers can do without.
         needed_at_97: the fewest units at an agreement of .97.
+        lengths: of the paths, on the data, and their record.
     """
     records = [answer.record for answer in answers]
     verdicts = [answer.arrays.get("verdict") for answer in answers]
     rows = [_rows(number, site) for number, site in enumerate(sites)]
+    on_data, paths = lengths
     judged = all(record.needed is not None for record in records)
     needed: set[tuple[int, int]] = set()
     if judged:
@@ -62,6 +66,9 @@ def network_reading(
         agreement_low=None if agreement is None else agreement.low,
         ablation=None if pruned is None else pruned.ablation,
         needed_at_97=needed_at_97,
+        path_length=None if on_data is None else on_data.mean,
+        path_length_normalized=None if on_data is None else on_data.normalized,
+        paths=paths,
     )
 
 

@@ -24,13 +24,14 @@ from netcaliper.measure.needed_at import REACH, SEEDS, TAUS, ChosenTau, needed_a
 from netcaliper.measure.network import network_reading
 from netcaliper.measure.one_pass import OnePass, Tell
 from netcaliper.measure.outputs import MAJORITY
+from netcaliper.measure.path_length import PathLength, measured_lengths
 from netcaliper.measure.perturbation import unit_statistics
 from netcaliper.measure.protocol import Findings, Measure, Plan
 from netcaliper.measure.prunable import Pruned, answer, not_ablated
 from netcaliper.measure.replacement import Agreement, compare
-from netcaliper.measure.site_record import idle_first, needed_findings, site_answer
+from netcaliper.measure.site_record import SiteAnswer, idle_first, needed_findings, site_answer
 from netcaliper.measure.work_folder import WorkFolder
-from netcaliper.reading.schema import NeededAt, NetworkReading, SiteReading
+from netcaliper.reading.schema import NeededAt, NetworkReading, PathLengths, SiteReading
 from netcaliper.stats.ablation_curve import PERMUTATIONS
 from netcaliper.stats.sampling import VERIFY
 from netcaliper.trace.graph import Graph
@@ -246,6 +247,7 @@ class NetworkRun:
             pruned=pruned,
             agreement=verified.agreement,
             needed_at_97=verified.needed_at,
+            lengths=self._lengths(found),
         )
         warnings = [] if pruned is None or pruned.reason is None else [f"network: {pruned.reason}."]
         return NetworkAnswer(
@@ -257,6 +259,15 @@ class NetworkRun:
             self.passes(0 if ablations is None else int(ablations.seen.sum())),
             (*warnings, *verified.warnings),
         )
+
+    def _lengths(self, found: Sequence[SiteAnswer]) -> tuple[PathLength | None, PathLengths]:
+        """Measure the paths, with the units that are linear on the data."""
+        states = {
+            site.name: answer.arrays["unit_state"]
+            for site, answer in zip(self.sites, found, strict=True)
+            if site.kind != "stream" and "unit_state" in answer.arrays
+        }
+        return measured_lengths(self.graph, states)
 
     def _findings(self, site: Site, one: OnePass, tell: Tell) -> dict[str, Findings]:
         """Finish the states of one site; they are let go."""

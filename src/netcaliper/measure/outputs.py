@@ -46,7 +46,7 @@ class Prediction:
 
     def of(self, output: Any) -> "Prediction":
         """Return what another output of the same network for the same batch predicts."""
-        scores = _scores(output)
+        scores = main_output(output)
         assert scores is not None
         return replace(self, scores=scores.reshape(len(scores), -1) if self.task == "regression" else scores)
 
@@ -73,7 +73,7 @@ def prediction(output: Any, batch: Batch) -> Prediction | str:
     inputs of length T predicts tokens; ``[N]``, ``[N, 1]`` and outputs of the shape of floating-point labels are a
     regression.
     """
-    scores = _scores(output)
+    scores = main_output(output)
     if scores is None:
         return "the output holds no tensor"
     shape = tuple(scores.shape)
@@ -95,6 +95,13 @@ def prediction(output: Any, batch: Batch) -> Prediction | str:
             return f"`attention_mask` leaves no token of example {index}"
         return Prediction("tokens", scores, valid)
     return f"the output {shape} is neither scores of classes, nor of tokens, nor the values of a regression"
+
+
+def main_output(output: Any) -> Tensor | None:
+    """Return the tensor that holds the scores: ``logits`` of a mapping, else the first; ``None`` if there is none."""
+    if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
+        return output["logits"]
+    return next(iter(tensors_of(output)), None)
 
 
 def choices(prediction: Prediction) -> Int[Tensor, "examples ..."]:
@@ -145,13 +152,6 @@ def _divergence(before: Float[Tensor, "rows scores"], after: Float[Tensor, "rows
     share = log_before.exp()
     terms = torch.where(share > 0, share * (log_before - log_after), 0.0)
     return torch.nan_to_num(terms.sum(-1), nan=torch.inf, posinf=torch.inf)
-
-
-def _scores(output: Any) -> Tensor | None:
-    """Return the tensor that holds the scores."""
-    if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
-        return output["logits"]
-    return next(iter(tensors_of(output)), None)
 
 
 def _valid(batch: Batch, scores: Tensor) -> Tensor | None:

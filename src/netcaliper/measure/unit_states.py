@@ -13,6 +13,9 @@ from netcaliper.stats.intervals import jackknife, zero_event_bound
 from netcaliper.stats.unit_states import UnitFacts, UnitStates, pieces_of
 from netcaliper.trace.site import Site
 
+CONSTANT, LINEAR, BENDS = 0, 1, 2
+"""Codes of the array ``unit_state``: a unit that carries nothing, one that is exactly linear on every row, the rest."""
+
 
 class UnitStatesMeasure:
     """Dead, constant, always-on, always-off and mixed units, the share of exactly linear rows and the bending share."""
@@ -39,6 +42,10 @@ class UnitStatesMeasure:
             fields |= {"always_on": int(on.sum()), "always_off": int(off.sum()), "mixed": int((~on & ~off).sum())}
             arrays["linear_share"] = facts.linear_share()
             fields["linear_zone"] = _share(facts, "linear_share")
+        idle = facts.dead | facts.constant
+        arrays["unit_state"] = np.where(idle, CONSTANT, BENDS).astype(np.int8)
+        if on is not None and off is not None:
+            arrays["unit_state"][(on | off) & ~idle] = LINEAR
         if facts.bends:
             arrays["bending"] = facts.bending()
             if np.isfinite(arrays["bending"]).any():

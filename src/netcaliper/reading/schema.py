@@ -171,8 +171,48 @@ class Skipped(Record):
     reason: str
 
 
+class PathLengths(Record):
+    """How many nonlinear units lie on the paths through the network, beside ``path_length`` of its row.
+
+    *Nominal* is the network on paper: every unit is nonlinear. *On the data* units that stay in the linear zone of
+    their activation are linear, and constant units carry no path.
+
+    Attributes:
+        nominal, nominal_normalized: average length where every path weighs the same, and on the random walk.
+        log10_paths: of the number of paths on paper.
+        nominal_histogram: chance of a walk of 0, 1, 2, ... units on paper.
+        histogram: the same on the data.
+        nominal_profile: by site the expected number of its units on the random walk, on paper.
+        profile: the same on the data.
+        gaps: layers through which no path comes on the data, since all that they read is constant.
+        bilinear: products of two data-dependent values on the paths, of which both are followed.
+        not_counted: nonlinear operations on the paths that are no units, with their number.
+        skipped: nonlinearities on the paths that are no sites, counted as nonlinear throughout.
+        assumed: sites whose units were not read and count as nonlinear on the data too.
+        reason: why there is no length, in words.
+    """
+
+    nominal: float | None = None
+    nominal_normalized: float | None = None
+    log10_paths: float | None = None
+    nominal_histogram: tuple[float, ...] = ()
+    histogram: tuple[float, ...] = ()
+    nominal_profile: dict[str, float] = Field(default_factory=dict)
+    profile: dict[str, float] = Field(default_factory=dict)
+    gaps: tuple[str, ...] = ()
+    bilinear: tuple[str, ...] = ()
+    not_counted: dict[str, int] = Field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    reason: str | None = None
+
+
 class NetworkReading(Record):
-    """The network in one row. ``units`` counts inner sites, plus each coupled group once."""
+    """The network in one row. ``units`` counts inner sites, plus each coupled group once.
+
+    ``path_length`` (every path weighs the same) and ``path_length_normalized`` (on the random walk; the effective
+    depth) hold on the data that were read; ``paths`` says the rest.
+    """
 
     parameters: int
     macs: int
@@ -187,6 +227,7 @@ class NetworkReading(Record):
     needed_at_97: NeededAt | None = None
     path_length: float | None = None
     path_length_normalized: float | None = None
+    paths: PathLengths | None = None
 
 
 class Twin(Record):
@@ -242,6 +283,7 @@ class ReadingRecord(Record):
     =========================  ======  ===================================================================
     ``verdict``                [n]     0 dead, 1 constant, 2 duplicate, 3 dependent, 4 absorbable, 5 needed, -1 none
     ``r2``                     [n]     R2 of the unit on all other non-degenerate units (NaN: dead or constant)
+    ``unit_state``             [n]     0 constant (carries nothing), 1 exactly linear on every row, 2 nonlinear
     ``linear_share``           [n]     share of rows in the exactly linear zone (piecewise-linear activations)
     ``bending``                [n]     1 - corr(z, phi(z))^2 (NaN where undefined)
     ``mean``, ``std``          [n]     of the site's value

@@ -53,8 +53,19 @@ def key_numbers(reading: Reading) -> list[dict[str, str]]:
         rows = max(site.examples for site in switching)
         value = percent(mixed / total) if total else MISSING
         keys.append(_key("Units that switch", value, f"of {count(total)} piecewise linear, {plural(rows, 'example')}"))
-    if network.path_length is not None:
-        keys.append(_key("Path length", f"{network.path_length:.2f}", "nonlinear units on a mean path"))
+    if network.path_length is not None and network.path_length_normalized is not None:
+        what = "nonlinear units on a random walk from input to output"
+        paper = network.paths.nominal_normalized if network.paths else None
+        theirs = other.path_length_normalized if other else None
+        keys.append(
+            _key(
+                "Path length",
+                f"{network.path_length_normalized:.2f}",
+                what if paper is None else f"{what}, {paper:.2f} on paper",
+                f"{network.path_length:.2f} if every path weighs the same",
+                *_beside(reading, None if theirs is None else f"{theirs:.2f}"),
+            )
+        )
     macs = f"{_short(network.macs)} multiply-adds an example"
     return [*keys, _key("Parameters", _short(network.parameters), macs)]
 

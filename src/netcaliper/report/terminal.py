@@ -15,7 +15,7 @@ from netcaliper.reading.headline import headline, network_verdict, twin_name
 from netcaliper.reading.left_open import all_warnings, undefined
 from netcaliper.reading.numerals import MISSING, count, percent, plural
 from netcaliper.reading.reading import Reading
-from netcaliper.reading.schema import NetworkReading, Share, SiteReading
+from netcaliper.reading.schema import NetworkReading, PathLengths, Share, SiteReading
 from netcaliper.reading.verdicts import verdict
 from netcaliper.report.text import NARROWEST, draw, printable
 
@@ -78,6 +78,8 @@ def _everything(reading: Reading, width: int) -> Group:
     ]
     size = [f"{count(network.parameters)} parameters", f"{count(network.macs)} multiply-adds"]
     parts.append(Text(f"Network: {', '.join(size + _shares(network, reading.warnings))}."))
+    if network.paths is not None:
+        parts.append(Text(_lengths(network, network.paths)))
     if reading.twin is not None:
         name = f"Twin ({twin_name(reading.twin)}, seed {reading.twin.seed})"
         needed = [f"needed {count(reading.twin.network.needed_units)}"]
@@ -176,6 +178,16 @@ def _shares(network: NetworkReading, warnings: Sequence[str]) -> list[str]:
     if undefined(warnings):
         found.insert(0, "prunable undefined")
     return found
+
+
+def _lengths(network: NetworkReading, paths: PathLengths) -> str:
+    """Say how many nonlinear units lie on the paths, on the data and on paper."""
+    paper = None if paths.nominal_normalized is None else f"{paths.nominal_normalized:.2f} on paper"
+    if network.path_length is None or network.path_length_normalized is None:
+        open_ = f"not on the data: {printable((paths.reason or MISSING).rstrip('.'))}"
+        return f"Path length: {open_ if paper is None else f'{paper}; {open_}'}."
+    said = f"Path length: {network.path_length_normalized:.2f} nonlinear units on a random walk from input to output"
+    return f"{said} ({paper}), {network.path_length:.2f} if every path weighs the same."
 
 
 def listed(title: str, lines: list[str], style: str) -> list[Text | Padding]:

@@ -69,6 +69,8 @@ class Graph:
         self.device = device
         self.form = form
         self.program = program
+        self.exported = exported
+        """What torch made of the model; ``with_state`` leaves it as it is."""
         self.example = exported.batch
         self.dynamic_batch = exported.batch_symbol is not None
         self.static_reason = exported.static_reason
