@@ -143,6 +143,13 @@ def test_a_folder_of_checkpoints(epochs, tmp_path):
     assert "(rebuilt)" in done("report", tmp_path / "r")
 
 
+def test_the_tangent_kernels_of_checkpoints(epochs):
+    reading = strict(done("layers", epochs, *FEW, "--ntk", "8", "--json"))
+    assert "tangent kernels" in reading["cost"]["seconds"]
+    assert "`--ntk` is for a folder of checkpoints" in refused("layers", NET, *FEW, "--ntk", "8")
+    assert "`ntk` must be 0, or from 4 to" in refused("layers", epochs, *FEW, "--ntk", "3")
+
+
 def test_what_is_not_for_checkpoints(epochs, tmp_path):
     assert "`--skip` is for one network" in refused("layers", epochs, *FEW, "--skip", "probes")
     assert "`--weights` is for one network" in refused("layers", epochs, *FEW, "--weights", tmp_path / "w.pt")

@@ -12,6 +12,7 @@ from torch import nn
 from netcaliper.errors import DataError, InputError
 from netcaliper.measure import checkpoints as file
 from netcaliper.measure.cka import cka
+from netcaliper.measure.ntk_velocity import ntk_velocity
 from netcaliper.measure.over_training import over_training
 from netcaliper.stats.blocks import indices
 
@@ -46,6 +47,20 @@ def between(first: nn.Module, last: nn.Module, t: float) -> dict[str, torch.Tens
 
 def read(checkpoints, given=None, batch: int = 60, passes: int = 1, **more):
     return over_training(checkpoints, data() if given is None else given, batch=batch, passes=passes, **more)
+
+
+def test_tangent_kernels_are_those_of_the_velocity_and_on_request():
+    checkpoints = {"a": net(0), "b": net(1).state_dict(), "c": net(2)}
+    assert "training/ntk" not in read(checkpoints).arrays
+    found = read(checkpoints, ntk=N).arrays["training/ntk"]
+    assert np.isnan(found[0])
+    np.testing.assert_allclose(found[1:], ntk_velocity(checkpoints, data(), examples=N).distance, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ntk", [-1, 3, 5000])
+def test_too_few_or_too_many_examples_for_tangent_kernels_are_refused(ntk):
+    with pytest.raises(InputError, match=f"`ntk` must be 0, or from 4 to `examples` = 2048, got {ntk}"):
+        read({"a": net(0), "b": net(1)}, ntk=ntk)
 
 
 @cache

@@ -47,6 +47,12 @@ def layers(
     passes: Passes = 10,
     examples: Held = 2048,
     together: Together = 1024,
+    ntk: Annotated[
+        int,
+        typer.Option(
+            help="Of a folder of checkpoints: examples for the tangent kernel of each, e.g. 200; 0 takes none.", min=0
+        ),
+    ] = 0,
     fast: Fast = False,
     skip: Annotated[
         str | None,
@@ -88,6 +94,8 @@ def layers(
     for option, given in (("--skip", skip), ("--weights", weights)):
         if series is not None and given is not None:
             raise InputError(f"`{option}` is for one network, {model} is a folder of checkpoints; leave it out.")
+    if series is None and ntk:
+        raise InputError(f"`--ntk` is for a folder of checkpoints, {model} is one network; leave it out.")
     first = model if series is None else str(folder / next(iter(series)))
     loaded = load_model(first, weights, trust_pickle=trust_pickle)
     batches = load_data(data, split=split, batch_size=batch_size, model=loaded)
@@ -105,7 +113,7 @@ def layers(
     }
     with reading_bar() as progress:
         if series is not None:
-            reading = over_training(series, batches, which_layers(chosen), progress=progress, **settings)
+            reading = over_training(series, batches, which_layers(chosen), ntk=ntk, progress=progress, **settings)
         else:
             reading = read(
                 loaded.model,

@@ -40,8 +40,9 @@ MODEL_HELP = (
     "package.module:factory."
 )
 DATA_HELP = (
-    "imagefolder:FOLDER, parquet:FILE, datasets:FOLDER, npz:FILE, cifar10:FOLDER, digits, teacher(inputs=10, "
-    "examples=1000), or package.module:factory; options stand in parentheses, e.g. imagefolder:FOLDER(size=224)."
+    "imagefolder:FOLDER, parquet:FILE, datasets:FOLDER, npz:FILE, cifar10:FOLDER, multi30k:FOLDER, digits, "
+    "teacher(inputs=10, examples=1000), or package.module:factory; options stand in parentheses, e.g. "
+    "imagefolder:FOLDER(size=224)."
 )
 
 

@@ -22,6 +22,7 @@ from netcaliper.measure.held_layers import HeldLayer, held_layers
 from netcaliper.measure.hits import accuracy, hits
 from netcaliper.measure.layers import TOGETHER, estimator, origin, pictures, within
 from netcaliper.measure.layers_of import NetworkLayers
+from netcaliper.measure.ntk_velocity import kernels_of, moves
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.sample import Sample, hold
 from netcaliper.reading.layers import Trajectory
@@ -30,6 +31,7 @@ from netcaliper.reading.numerals import decimal, percent
 from netcaliper.reading.schema import Cost
 from netcaliper.stats import dominant as dominating
 from netcaliper.stats.blocks import find_blocks, indices
+from netcaliper.stats.cka import FEWEST
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.layers import INPUT, Chosen, LayerValue
 
@@ -66,6 +68,7 @@ def over_training(
     passes: int = PASSES,
     examples: int = HELD,
     together: int = TOGETHER,
+    ntk: int = 0,
     fast: bool = False,
     seed: int = 0,
     memory: int | None = None,
@@ -91,6 +94,8 @@ def over_training(
         passes: reshuffled passes.
         examples: held for CKA, chosen by (seed, index).
         together: so many of them are used for principal components and dominant examples.
+        ntk: so many of them are used for the tangent kernel of every checkpoint (``netcaliper.measure.ntk``); 0, the
+            default, takes none.
         fast: Gram matrices of CKA in bfloat16.
         seed: of the choice of examples and of their order.
         memory: bytes that this may take beside the models; what is free by default.
@@ -110,6 +115,8 @@ def over_training(
     """
     method = Method(features=features, batch=batch, passes=passes, fast=fast)
     check_method(method, examples, together=together)
+    if ntk and not FEWEST <= ntk <= examples:
+        raise InputError(f"`ntk` must be 0, or from {FEWEST} to `examples` = {examples}, got {ntk}.")
     names = checkpoint_names(checkpoints)
     final = names[-1] if final is None else final
     if final not in names:
@@ -134,6 +141,10 @@ def over_training(
         found = follow(mine, final, checkpoints, sample, held, method, tell=tell)
     arrays = {f"0/{key}": array for key, array in mine.arrays.items()}
     arrays |= {f"training/{key}": array for key, array in found.arrays.items()}
+    if ntk:
+        with clock("tangent kernels"):
+            kernels = kernels_of(checkpoints, graph.model, sample.smaller(ntk), tell=tell)
+        arrays["training/ntk"] = np.array([np.nan, *moves(kernels)])
     pictured, images = pictures(sample, mine.dominant.examples if mine.dominant is not None else ())
     if images is not None:
         arrays["images"] = images

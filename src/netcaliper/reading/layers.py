@@ -447,6 +447,8 @@ class Trajectory(Record):
     ``training/blocks``          [C]     share of the layers that lie in a block structure of the checkpoint itself
     ``training/excess``          [C]     contrast of these blocks, weighted by their size; NaN without one
     ``training/map_difference``  [C]     mean absolute difference of the checkpoint's own CKA matrix to the final's
+    ``training/ntk``             [C]     distance of the tangent kernel to that of the checkpoint before, NaN for the
+                                         first; only where it was asked for
     ===========================  ======  =============================================================================
 
     Attributes:

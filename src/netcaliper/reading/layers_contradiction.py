@@ -24,7 +24,7 @@ PER_BLOCK = frozenset(
 ACROSS = frozenset({"cka", "standard_error", "partition_error"})
 TRAINING = "training/"
 PER_CHECKPOINT_AND_LAYER = frozenset({"cka", "cka_error", "pc_share", "dominant"})
-PER_CHECKPOINT = frozenset({"blocks", "excess", "map_difference"})
+PER_CHECKPOINT = frozenset({"blocks", "excess", "map_difference", "ntk"})
 
 
 def contradiction(record: LayersRecord) -> str | None:

@@ -1,7 +1,7 @@
 """What a data spec stands for.
 
 Data are ``digits``, ``npz:FILE``, ``cifar10:FOLDER``, ``teacher``, ``imagefolder:FOLDER``, ``parquet:FILE``,
-``datasets:FOLDER``, each with options in parentheses (``cifar10:FOLDER(examples=3000)``), or
+``datasets:FOLDER``, ``multi30k:FOLDER``, each with options in parentheses (``cifar10:FOLDER(examples=3000)``), or
 ``package.module:factory``.
 """
 
@@ -24,6 +24,7 @@ from netcaliper.specs.datasets.parquet import parquet_parts
 from netcaliper.specs.datasets.preprocessing import Preprocessing, preprocessing
 from netcaliper.specs.datasets.tables import table_data
 from netcaliper.specs.datasets.tokens import reader_of
+from netcaliper.specs.datasets.translation_data import translation_data
 from netcaliper.specs.factory import call_factory, find_factory, is_factory
 from netcaliper.specs.loaded import LoadedModel
 from netcaliper.specs.nearest import existing
@@ -31,11 +32,12 @@ from netcaliper.trace.batches import check_reiterable
 from netcaliper.zoo.cifar10 import Cifar10Options, cifar10
 from netcaliper.zoo.data import Options, Split, digits, npz, read_npz
 from netcaliper.zoo.teacher import TeacherOptions, teacher
+from netcaliper.zoo.translation import TranslationOptions
 
 DATA_SPECS = (
     "`digits`, `npz:FILE`, `cifar10:FOLDER`, `teacher(inputs=10, examples=1000)`, `imagefolder:FOLDER`, "
-    "`parquet:FILE`, `datasets:FOLDER`, `package.module:factory`; all but the last take options in parentheses, e.g. "
-    "`digits(examples=300)`"
+    "`parquet:FILE`, `datasets:FOLDER`, `multi30k:FOLDER`, `package.module:factory`; all but the last take options in "
+    "parentheses, e.g. `digits(examples=300)`"
 )
 
 _OPTIONS: dict[str, type[Options] | type[TeacherOptions]] = {
@@ -46,6 +48,7 @@ _OPTIONS: dict[str, type[Options] | type[TeacherOptions]] = {
     "imagefolder": ImageOptions,
     "parquet": TableOptions,
     "datasets": TableOptions,
+    "multi30k": TranslationOptions,
 }
 _WITHOUT_PATH = ("digits", "teacher")
 _HEAD = re.compile(r"(?s)(?P<name>\w+)(?P<colon>:)?(?P<rest>.*)")
@@ -84,6 +87,8 @@ def load_data(
         return digits(split, batch_size=batch_size, options=options)
     if isinstance(options, Cifar10Options):
         return cifar10(path, split, batch_size=batch_size, options=options)
+    if isinstance(options, TranslationOptions):
+        return translation_data(path, split, batch_size=batch_size, options=options, model=model)
     if isinstance(options, TableOptions):
         parts = parquet_parts(path) if name == "parquet" else dataset_parts(path)
         return table_data(

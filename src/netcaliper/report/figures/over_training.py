@@ -23,6 +23,7 @@ LINES = {
     "dominant": ("dominant examples in common", palette.NETWORKS[1]),
     "blocks": ("layers in a block structure", palette.NETWORKS[2]),
     "accuracy": ("accuracy", palette.TWIN),
+    "ntk": ("change of the tangent kernel since the one before", palette.NETWORKS[3]),
 }
 """Curves over the checkpoints: (label, color)."""
 
@@ -97,13 +98,16 @@ def _curves(reading: LayersReading, trajectory: Trajectory, width: Width) -> Fig
         means["blocks"] = blocks.tolist()
     if any(value is not None for value in trajectory.accuracy):
         means["accuracy"] = [np.nan if value is None else value for value in trajectory.accuracy]
+    kernel = reading.arrays.get("training/ntk")
+    if kernel is not None:
+        means["ntk"] = kernel.tolist()
     rows = [
         {
             "at": place,
             "y": round(value, 4),
             "whose": LINES[name][0],
             "name": trajectory.checkpoints[place],
-            "words": decimal(value) if name in ("cka", "dominant") else percent(value),
+            "words": decimal(value) if name in ("cka", "dominant", "ntk") else percent(value),
         }
         for name, values in means.items()
         for place, value in enumerate(values)
@@ -133,6 +137,8 @@ def _curves(reading: LayersReading, trajectory: Trajectory, width: Width) -> Fig
         f"Means over the layers, the input left out. Dominant examples: Jaccard overlap with those of "
         f"{trajectory.checkpoints[trajectory.final]}; dotted what it is by chance."
     )
+    if kernel is not None:
+        caption += " Tangent kernel: 1 - cosine of the matrices of neighboring checkpoints."
     return Figure("training_curves", "What changes until when", caption, chart)
 
 
