@@ -1,15 +1,16 @@
-"""Readings of both kinds are written with their page, and shown."""
+"""Readings of all kinds are written with their page, and shown."""
 
 import pytest
 
 import netcaliper as nc
 from layers_readings import one
+from linearization_readings import swept
 from netcaliper.cli.written import PAGE, reading_facts, show_written, write_reading
 from netcaliper.errors import OutputExists
 from readings import small
 
 
-@pytest.mark.parametrize("make", [small, one])
+@pytest.mark.parametrize("make", [small, one, swept])
 def test_written_with_its_page_and_shown(make, tmp_path, capsys):
     reading, folder = make(), tmp_path / "reading"
     page = write_reading(reading, folder, replace=False)
@@ -23,7 +24,7 @@ def test_written_with_its_page_and_shown(make, tmp_path, capsys):
         write_reading(reading, folder, replace=False)
 
 
-@pytest.mark.parametrize("make", [small, one])
+@pytest.mark.parametrize("make", [small, one, swept])
 def test_facts_hold_the_cost_and_no_arrays(make):
     facts = reading_facts(make())
     assert "cost" in facts

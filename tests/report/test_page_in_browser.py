@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 import layers_readings
+import linearization_readings
 import readings
 from netcaliper.report.page import write
 
@@ -233,4 +234,96 @@ def test_the_table_of_layers_sorts_and_filters(visit):
 def test_a_page_of_six_hundred_layers_opens(visit):
     page, said, _, _ = visit(layers_readings.deep(600), 1280)
     assert page.locator("#chart-cka-0 canvas").count() == 1
+    assert said == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_of_a_linearization_draws_and_asks_for_nothing(visit, width, scheme):
+    page, said, asked, address = visit(linearization_readings.swept(), width, scheme)
+    assert [url for url in asked if not url.startswith("data:")] == [address]
+    charts = page.locator("[data-chart]")
+    assert charts.count() == 6
+    for index in range(charts.count()):
+        box = charts.nth(index).locator("svg, canvas").bounding_box()
+        assert box["width"] > 200
+        assert box["x"] + box["width"] <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert said == []
+
+
+@pytest.mark.parametrize("name", ["bare", "translated"])
+def test_a_linearization_with_gaps_complains_about_nothing(visit, name):
+    page, said, _, _ = visit(getattr(linearization_readings, name)(), 390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert said == []
+
+
+def test_quality_is_drawn_against_what_is_asked_for(visit):
+    page, said, _, _ = visit(linearization_readings.swept(), 1280)
+    chart, switches = (page.locator(f"#{place}-linearization_curve") for place in ("chart", "switches"))
+
+    def words():
+        return " ".join(chart.locator("svg text").all_text_contents())
+
+    assert "normalized average path length" in words()
+    for label, title, tick in (
+        ("share of units", "share of the units that bend", "100%"),
+        ("nonlinear calls", "nonlinear calls an example", "100k"),
+    ):
+        switches.get_by_label(label).check()
+        page.wait_for_function(
+            f"document.querySelector('#chart-linearization_curve svg').textContent.includes('{title}')"
+        )
+        assert tick in words()
+    assert "20%" not in words()
+    switches.get_by_label("all", exact=True).check()
+    page.wait_for_function("document.querySelector('#chart-linearization_curve svg').textContent.includes('20%')")
+    assert said == []
+
+
+def test_a_switch_is_reached_from_the_keyboard_and_stands_once_after_a_redraw(visit):
+    page, said, _, _ = visit(linearization_readings.swept(), 1280)
+    label = "document.querySelector('#chart-linearization_curve svg .role-axis-label text')?.getAttribute('fill')"
+    light = page.evaluate(label)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"![undefined, '{light}'].includes({label})")
+    switches = page.get_by_role("group", name="What is drawn: Accuracy against how much bends")
+    assert switches.get_by_role("radio").count() == 5
+    switches.get_by_label("path length").focus()
+    page.keyboard.press("ArrowRight")
+    assert switches.get_by_label("share of units").is_checked()
+    assert said == []
+
+
+def test_a_point_of_the_curve_says_what_it_is(visit):
+    page, said, _, _ = visit(linearization_readings.swept(), 1280)
+    page.locator("#chart-linearization_curve svg .mark-symbol path[aria-label*='learned, omega 0.002']").last.hover()
+    tip = page.locator("#vg-tooltip-element")
+    tip.wait_for(state="visible")
+    for words in ("learned, omega 0.002", "33.1 % (238 of 720)", "2.95", "40,768", "89.3 to 91.6 %", "at most 1.0"):
+        assert words in tip.inner_text(), words
+    assert said == []
+
+
+def test_channels_of_a_site_can_be_sorted(visit):
+    page, said, _, _ = visit(linearization_readings.swept(), 1280)
+    canvas = page.locator("#chart-alphas canvas")
+    canvas.scroll_into_view_if_needed()
+    page.locator("#switches-alphas").get_by_label("bending first").check()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 55)
+    tip = page.locator("#vg-tooltip-element")
+    tip.wait_for(state="visible")
+    assert "in order of alpha, 16 of 16" in tip.inner_text()
+    assert "0 of 1" in tip.inner_text()
+    page.mouse.move(box["x"] + 245, box["y"] + 55)
+    page.wait_for_function("document.querySelector('#vg-tooltip-element').innerText.includes('1 of 1')")
+    assert tip.locator("script").count() == 0
+    assert said == []
+
+
+def test_a_large_linearization_opens(visit):
+    page, said, _, _ = visit(linearization_readings.wide(120, 4096), 1280)
+    assert page.locator("#chart-alphas canvas").count() == 1
     assert said == []

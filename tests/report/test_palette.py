@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from netcaliper.report.palette import LINE, PARTITION, TWIN
+from netcaliper.report.palette import LINE, PARTITION, POINTS, TWIN
 
 SIGHT = {
     "normal": np.eye(3),
@@ -43,3 +43,11 @@ def test_classes_are_told_apart(sight):
     for a, b in combinations(colors, 2):
         assert np.linalg.norm(seen(colors[a], sight) - seen(colors[b], sight)) >= LEAST, (a, b)
     assert np.linalg.norm(seen(LINE, sight) - seen(TWIN, sight)) >= LEAST
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_trainings_of_one_shape_are_told_apart_by_color(sight):
+    pairs = [(a, b) for a, b in combinations(POINTS, 2) if POINTS[a][2] == POINTS[b][2]]
+    assert pairs == [("learned", "unbent")]
+    for a, b in pairs:
+        assert np.linalg.norm(seen(POINTS[a][1], sight) - seen(POINTS[b][1], sight)) >= LEAST

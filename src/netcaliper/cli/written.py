@@ -6,12 +6,13 @@ from typing import Any
 
 from netcaliper.cli.printing import say
 from netcaliper.reading.layers_reading import LayersReading
+from netcaliper.reading.linearization_reading import LinearizationReading
 from netcaliper.reading.reading import Reading
 
 PAGE = "report.html"
 
 
-def write_reading(reading: Reading | LayersReading, folder: Path, *, replace: bool) -> Path:
+def write_reading(reading: Reading | LayersReading | LinearizationReading, folder: Path, *, replace: bool) -> Path:
     """Write a reading and its page; an interrupt or an error says what is already safe.
 
     Returns:
@@ -29,16 +30,18 @@ def write_reading(reading: Reading | LayersReading, folder: Path, *, replace: bo
         raise
 
 
-def reading_facts(reading: Reading | LayersReading) -> dict[str, Any]:
+def reading_facts(reading: Reading | LayersReading | LinearizationReading) -> dict[str, Any]:
     """Return a reading without its arrays as plain data, as in ``reading.json``, with its cost."""
     return reading.model_dump(mode="python") | {"cost": reading.cost.model_dump(mode="python")}
 
 
-def show_written(reading: Reading | LayersReading, out: Path | None, page: Path | None) -> None:
+def show_written(reading: Reading | LayersReading | LinearizationReading, out: Path | None, page: Path | None) -> None:
     """Print a reading, and where it is."""
-    from netcaliper.report import layers_terminal, terminal
+    from netcaliper.report import layers_terminal, linearization_terminal, terminal
 
-    if isinstance(reading, LayersReading):
+    if isinstance(reading, LinearizationReading):
+        linearization_terminal.show(reading)
+    elif isinstance(reading, LayersReading):
         layers_terminal.show(reading)
     else:
         terminal.show(reading)

@@ -11,6 +11,7 @@ import vl_convert
 
 from netcaliper.errors import InputError, OutputExists, ReadingError
 from netcaliper.reading.layers_reading import LayersReading
+from netcaliper.reading.linearization import LinearizationRecord
 from netcaliper.reading.reading import Reading
 from netcaliper.report.figures import Figure, draw_all
 
@@ -50,7 +51,7 @@ CONFIG = {
 
 
 def export(
-    reading: Reading | LayersReading,
+    reading: Reading | LayersReading | LinearizationRecord,
     folder: str | PathLike[str],
     formats: Sequence[str] = FORMATS,
     *,

@@ -56,7 +56,7 @@ def show(reading: LayersReading, stream: TextIOBase | None = None, *, width: int
 def _everything(reading: LayersReading, width: int) -> Group:
     parts: list[Text | RichTable] = [Text(printable(headline(reading)), style="bold"), Text(printable(lead(reading)))]
     for table in tables(reading):
-        parts += [Text(), Text(table.title, style="bold"), *_drawn(table, width)]
+        parts += [Text(), Text(table.title, style="bold"), *drawn(table, width)]
     for number, difference in enumerate(reading.differences):
         parts.append(Text())
         if number >= IN_HEADLINE:
@@ -86,9 +86,18 @@ def _everything(reading: LayersReading, width: int) -> Group:
     )
 
 
-def _drawn(table: Table, width: int) -> list[Text | RichTable]:
-    """Draw a table with as many columns as fit; names lose their middle, numbers are never shortened."""
-    rows = table.rows[:MOST_ROWS]
+def drawn(table: Table, width: int, most: int = MOST_ROWS) -> list[Text | RichTable]:
+    """Draw a table with as many columns as fit; names lose their middle, numbers are never shortened.
+
+    Args:
+        table: of text.
+        width: columns of the terminal.
+        most: rows that are shown.
+
+    Returns:
+        The table, and how many rows it leaves out.
+    """
+    rows = table.rows[:most]
     longest = min(max(width // (table.words + 2), 10), LONGEST_NAME)
     cells = [
         [shorten(printable(cell), longest) if k < table.words else printable(cell) for k, cell in enumerate(row)]
@@ -98,12 +107,14 @@ def _drawn(table: Table, width: int) -> list[Text | RichTable]:
     shown = len(sizes)
     while shown > table.words + 1 and sum(sizes[:shown]) > width:
         shown -= 1
-    drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold", pad_edge=False)
+    table_of_text = RichTable(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold", pad_edge=False
+    )
     for k, head in enumerate(table.heads[:shown]):
-        drawn.add_column(Text(printable(head)), justify="left" if k < table.words else "right", no_wrap=True)
+        table_of_text.add_column(Text(printable(head)), justify="left" if k < table.words else "right", no_wrap=True)
     for row in cells:
-        drawn.add_row(*map(Text, row[:shown]))
-    parts: list[Text | RichTable] = [drawn]
+        table_of_text.add_row(*map(Text, row[:shown]))
+    parts: list[Text | RichTable] = [table_of_text]
     left = len(table.rows) - len(rows)
     if left:
         parts.append(Text(f"and {plural(left, 'more row')}", style="dim"))

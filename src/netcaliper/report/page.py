@@ -9,10 +9,11 @@ from netcaliper.errors import OutputExists, ReadingError
 from netcaliper.reading.headline import headline, network_verdict
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.left_open import all_warnings, reasons
+from netcaliper.reading.linearization import LinearizationRecord
 from netcaliper.reading.numerals import MISSING, count, plural
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.verdicts import verdict
-from netcaliper.report import layers_page
+from netcaliper.report import layers_page, linearization_page
 from netcaliper.report.enough import enough
 from netcaliper.report.figures import draw_all
 from netcaliper.report.key_numbers import key_numbers
@@ -23,23 +24,26 @@ SECTIONS: tuple[tuple[str, str, Layout, tuple[str, ...]], ...] = (
     ("partition", "What the units of each site are", "stack", ("partition",)),
     ("prunable", "How many units can be taken away at random", "stack", ("ablation", "prunable", "ablation_sites")),
     ("states", "What the units do", "stack", ("unit_states", "bending")),
+    ("paths", "How many nonlinear units lie on the way", "stack", ("path_length",)),
     ("spectra", "How much is said twice", "pair", ("spectrum_covariance", "spectrum_correlation")),
     ("r2", "What each unit adds", "stack", ("r2",)),
 )
 MOST_NAMES = 3
 
 
-def render(reading: Reading | LayersReading) -> str:
+def render(reading: Reading | LayersReading | LinearizationRecord) -> str:
     """Render a reading as one HTML page without any outside reference.
 
     Every word of the reading is escaped. The chart library is inlined once, the charts are data.
 
     Args:
-        reading: the record, of units or of layers; a model is never needed.
+        reading: the record, of units, of layers or of a linearization; a model is never needed.
 
     Returns:
         The page.
     """
+    if isinstance(reading, LinearizationRecord):
+        return linearization_page.render(reading)
     return layers_page.render(reading) if isinstance(reading, LayersReading) else _units(reading)
 
 
@@ -71,7 +75,9 @@ def _units(reading: Reading) -> str:
     )
 
 
-def write(reading: Reading | LayersReading, path: str | PathLike[str], *, replace: bool = False) -> Path:
+def write(
+    reading: Reading | LayersReading | LinearizationRecord, path: str | PathLike[str], *, replace: bool = False
+) -> Path:
     """Write the page of a reading, all or nothing.
 
     Args:

@@ -47,3 +47,16 @@ GAP = "#8892a0"
 
 OUTLINE, OUTLINE_AROUND = "#ffffff", "#00000099"
 """The border of a block on a matrix: seen on its bright inside and on what is dark outside."""
+
+POINTS = {
+    "learned": ("learned: the penalty chose", "#2a7fbf", "circle"),
+    "random": ("random units, as many of every site", "#e69f00", "square"),
+    "layer": ("whole layers", "#009e73", "diamond"),
+    "one_shot": ("straightest first, at once", "#cc79a7", "triangle-up"),
+    "shallow": ("smaller network from scratch", "#d55e00", "cross"),
+    "unbent": ("unbent reference", "#7d8794", "circle"),
+}
+"""Trainings of a linearization: (label, color, shape)."""
+
+BENDS = {-1.0: "#e8f6ff", 0.0: "#56b4e9", 0.999: "#1d3346", 1.0: "#1b222b", 1.001: "#3d2c10", 2.0: "#e69f00"}
+"""Alpha of a unit: (value, color), dark where it is linear (1), bright as it was (0); beyond linear in another hue."""

@@ -87,6 +87,20 @@ def test_no_curve_for_what_is_not_there():
     assert {row["whose"] for row in rows} == {"CKA with the final network"}
 
 
+def test_the_tangent_kernel_is_a_curve_where_it_was_taken():
+    made = reading()
+    assert not any("tangent" in row["whose"] for row in curve_rows(made))
+    kernel = np.array([np.nan, *np.linspace(0.5, 0.1, C - 1)])
+    rows = curve_rows(made.model_copy(update={"arrays": made.arrays | {"training/ntk": kernel}}))
+    found = [(row["at"], row["y"]) for row in rows if "tangent" in row["whose"]]
+    assert [at for at, _ in found] == list(range(1, C))
+    np.testing.assert_allclose([y for _, y in found], kernel[1:], atol=1e-4)
+
+
+def curve_rows(made):
+    return drawn(made)["training_curves"].spec()["layer"][1]["data"]["values"]
+
+
 def test_ticks():
     assert ticks(("epoch-0000", "epoch-0010")) == ("epoch", ["0", "10"])
     assert ticks(("0", "3")) == ("checkpoint", ["0", "3"])

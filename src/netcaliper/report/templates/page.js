@@ -45,7 +45,10 @@
       const { shape, renderer } = specs[name].usermeta ?? {};
       const spec = { ...specs[name], autosize: { type: "fit-x", contains: "padding", resize: true } };
       if (shape) spec.height = tall(place, shape);
-      const result = await vegaEmbed(place, spec, { actions: false, renderer: renderer ?? "svg", config: config() });
+      // Switches stand beside the chart, which is one image to a screen reader.
+      const bind = document.getElementById(`switches-${name}`);
+      bind.replaceChildren();
+      const result = await vegaEmbed(place, spec, { actions: false, renderer: renderer ?? "svg", config: config(), bind });
       views.set(name, result);
       await new Promise((resolve) => setTimeout(resolve)); // the page can be read and scrolled between two charts
     }
