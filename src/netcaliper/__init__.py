@@ -13,42 +13,60 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from netcaliper import errors as errors
+    from netcaliper.bending.bending import Bending as Bending
+    from netcaliper.linearize.linearize import linearize as linearize
     from netcaliper.measure.cka import cka as cka
     from netcaliper.measure.compare import compare as compare
     from netcaliper.measure.layers import layers as layers
+    from netcaliper.measure.ntk import ntk as ntk
+    from netcaliper.measure.ntk_velocity import ntk_velocity as ntk_velocity
     from netcaliper.measure.over_training import over_training as over_training
+    from netcaliper.measure.path_length import path_length as path_length
     from netcaliper.measure.static import measure as measure
     from netcaliper.reading.store import load as load
     from netcaliper.specs.data import load_data as load_data
     from netcaliper.specs.model import load_model as load_model
+    from netcaliper.surgery.fold import fold as fold
     from netcaliper.trace.trace import trace as trace
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Bending": ("netcaliper.bending.bending", "Bending"),
     "cka": ("netcaliper.measure.cka", "cka"),
     "compare": ("netcaliper.measure.compare", "compare"),
     "errors": ("netcaliper.errors", None),
+    "fold": ("netcaliper.surgery.fold", "fold"),
     "layers": ("netcaliper.measure.layers", "layers"),
+    "linearize": ("netcaliper.linearize.linearize", "linearize"),
     "load": ("netcaliper.reading.store", "load"),
     "load_data": ("netcaliper.specs.data", "load_data"),
     "load_model": ("netcaliper.specs.model", "load_model"),
     "measure": ("netcaliper.measure.static", "measure"),
+    "ntk": ("netcaliper.measure.ntk", "ntk"),
+    "ntk_velocity": ("netcaliper.measure.ntk_velocity", "ntk_velocity"),
     "over_training": ("netcaliper.measure.over_training", "over_training"),
+    "path_length": ("netcaliper.measure.path_length", "path_length"),
     "trace": ("netcaliper.trace.trace", "trace"),
 }
 
 __all__ = [
+    "Bending",
     "__version__",
     "cka",
     "compare",
     "errors",
+    "fold",
     "layers",
+    "linearize",
     "load",
     "load_data",
     "load_model",
     "measure",
+    "ntk",
+    "ntk_velocity",
     "over_training",
+    "path_length",
     "trace",
 ]
 

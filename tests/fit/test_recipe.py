@@ -42,3 +42,14 @@ def test_scaled_together():
         scaled_together(0.01, 128, 0.3)
     with pytest.raises(InputError, match="`scale` must be a positive number, got 0"):
         scaled_together(0.01, 128, 0.0)
+
+
+def test_the_schedule_begins_anew_after_a_restart():
+    whole = Recipe(epochs=4, schedule="cosine")
+    parts = Recipe(epochs=7, schedule="cosine", restart=4)
+    assert [parts.rate_factor(epoch) for epoch in range(1, 5)] == [whole.rate_factor(epoch) for epoch in range(1, 5)]
+    rest = Recipe(epochs=3, schedule="cosine")
+    assert [parts.rate_factor(epoch) for epoch in range(5, 8)] == [rest.rate_factor(epoch) for epoch in range(1, 4)]
+    assert Recipe(epochs=4, schedule="cosine", restart=4).rate_factor(4) == whole.rate_factor(4)
+    with pytest.raises(InputError, match="`restart` must be from 1 to `epochs` = 2, got 3"):
+        Recipe(epochs=2, restart=3)

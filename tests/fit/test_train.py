@@ -1,6 +1,7 @@
 """The training loop: equals hand-written descent, learns, repeats, and refuses what cannot be trained on."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from netcaliper.errors import DataError, InputError
-from netcaliper.fit.epoch import Step
+from netcaliper.fit.epoch import Diverged, Step
+from netcaliper.fit.saving import Saving
 from netcaliper.fit.train import Training, accuracy, fit
 from netcaliper.zoo.batches import Batches
 from netcaliper.zoo.data import digits
@@ -268,3 +270,74 @@ def test_batchnorm_and_a_single_example():
     data = digits("train", batch_size=1346)
     with pytest.raises(DataError, match="the batch at example 1346 holds 1 example and BatchNorm needs at least 2"):
         fit(build("cnn", {"widths": [2]}), data, epochs=1)
+
+
+def test_another_loss_trains_what_is_no_classifier(tmp_path):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(40, 4, generator=generator)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.5], [0.0]])
+    batches = [(x[:20], y[:20]), (x[20:], y[20:])]
+    model = nn.Linear(4, 1)
+    sizes = []
+
+    def squared(output, batch):
+        sizes.append(batch.size)
+        return (output - batch.labels).square().mean()
+
+    record = fit(model, batches, epochs=60, learning_rate=0.1, optimizer="sgd", loss=squared)
+    assert record.loss[-1] < 1e-3 < record.loss[0]
+    assert record.accuracy == ()
+    assert set(sizes) == {20}
+    whole = copy.deepcopy(model)
+    saving = Saving(tmp_path)
+    fit(model, batches, epochs=2, learning_rate=0.1, loss=squared, saving=saving)
+    resumed = fit(whole, batches, epochs=2, learning_rate=0.1, loss=squared, saving=replace(saving, resume=True))
+    assert equal(whole, model)
+    assert len(resumed.loss) == 2
+
+
+def test_another_loss_must_be_a_scalar_and_has_no_accuracy_to_watch():
+    batches = [blobs()]
+    with pytest.raises(InputError, match=r"`loss` must return a scalar tensor, got a tensor of shape \[60, 3\]"):
+        fit(nn.Linear(4, 3), batches, epochs=1, loss=lambda output, batch: output)
+    with pytest.raises(InputError, match="`loss` must return a scalar tensor, got float"):
+        fit(nn.Linear(4, 3), batches, epochs=1, loss=lambda output, batch: 1.0)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="`patience` watches the accuracy"):
+        fit(nn.Linear(4, 3), batches, epochs=1, loss=lambda output, batch: output.mean(), patience=1)
+
+
+def test_what_happens_before_an_epoch_is_told_its_number_also_after_a_resume(tmp_path):
+    batches, told = [blobs()], []
+    model, saving = nn.Linear(4, 3), Saving(tmp_path)
+    fit(model, batches, epochs=3, saving=saving, before_epoch=told.append)
+    assert told == [1, 2, 3]
+
+    def stop(training):
+        if len(training.loss) == 2:
+            raise KeyboardInterrupt
+
+    other, folder = nn.Linear(4, 3), tmp_path / "other"
+    with pytest.raises(KeyboardInterrupt):
+        fit(other, batches, epochs=3, saving=Saving(folder), before_epoch=told.append, after_epoch=stop)
+    fit(other, batches, epochs=3, saving=Saving(folder, resume=True), before_epoch=told.append)
+    assert told == [1, 2, 3, 1, 2, 2, 3]
+
+
+def test_divergence_is_told_from_other_faults_of_data():
+    with pytest.raises(Diverged, match="the loss is nan in epoch 1"):
+        fit(nn.Linear(4, 3), [blobs()], epochs=1, loss=lambda output, batch: output.mean() * float("nan"))
+
+
+def test_parameters_that_a_bending_names_have_their_decay_from_it():
+    class Nothing:
+        def penalty(self):
+            return torch.zeros(())
+
+        def snap(self, optimizer=None):
+            return 0
+
+        def parameter_groups(self, weight_decay=0.0):
+            return []
+
+    with pytest.raises(InputError, match="`decayed` must be 'all' where `bending` names the parameters"):
+        fit(nn.Linear(4, 3), [blobs()], epochs=1, decayed="weights", bending=Nothing())

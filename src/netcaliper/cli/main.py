@@ -15,6 +15,7 @@ from netcaliper.cli.demo import demo
 from netcaliper.cli.diff import diff
 from netcaliper.cli.doctor import doctor
 from netcaliper.cli.layers import layers
+from netcaliper.cli.linearize import linearize
 from netcaliper.cli.measure import measure
 from netcaliper.cli.printing import note
 from netcaliper.cli.report import report
@@ -79,7 +80,7 @@ def _options(
     pass
 
 
-for command in (demo, train, trace, measure, layers, compare, report, diff, doctor):
+for command in (demo, train, trace, measure, layers, compare, linearize, report, diff, doctor):
     app.command()(command)
 
 

@@ -14,12 +14,20 @@ from torch.nn.functional import cross_entropy
 
 from netcaliper.errors import DataError, InputError
 from netcaliper.fit.augment import WINDOW, augmented
+from netcaliper.fit.bends import Bends
 from netcaliper.fit.precision import Precision, as_computed, autocast
 from netcaliper.fit.principal_penalty import PrincipalPenalty
 from netcaliper.fit.recipe import Recipe
 from netcaliper.fit.saving import Position, RandomState, Saving, State, load_state, save_state
-from netcaliper.fit.schedule import rate_factor, warmup_factor
+from netcaliper.fit.schedule import warmup_factor
 from netcaliper.trace.batches import IGNORED, Batch, batches
+
+Loss = Callable[[Any, Batch], Tensor]
+"""From a model's output, and the batch on the model's device, to a mean loss over its examples (a scalar)."""
+
+
+class Diverged(DataError):
+    """The loss is no longer finite."""
 
 
 @runtime_checkable
@@ -75,6 +83,8 @@ class Run:
         recipe: how it is trained.
         descent: its optimizer.
         penalty: on the outputs of its layers, added to the loss.
+        bending: takes part in every update, where activations become linear by degrees.
+        loss: in place of cross-entropy.
         length: batches an epoch, ``None`` if the data do not know.
         saving: where and when the state is saved, and whether to resume from it.
         progress: called after every batch.
@@ -85,6 +95,8 @@ class Run:
     recipe: Recipe
     descent: torch.optim.Optimizer
     penalty: PrincipalPenalty | None
+    bending: Bends | None
+    loss: Loss | None
     length: int | None
     saving: Saving | None
     progress: Callable[[Step], None] | None
@@ -123,7 +135,7 @@ class Run:
         for batch in stream:
             self._set_rate(where)
             changed = _changed(batch, self.recipe, prepare)
-            loss, hits = _update(self.model, changed, self.descent, self.penalty, where.epoch, self.recipe)
+            loss, hits = _update(self, changed, where.epoch)
             where = where.after_batch(batch.size, loss, hits)
             if self.saving is not None and self.saving.due(where):
                 now = State(where, RandomState.now(), at_epoch, state.best, self._directions())
@@ -139,41 +151,50 @@ class Run:
 
     def _set_rate(self, where: Position) -> None:
         """Set the learning rate of the next update."""
-        rate = self.recipe.learning_rate * rate_factor(self.recipe.schedule, where.epoch, self.recipe.epochs)
+        rate = self.recipe.learning_rate * self.recipe.rate_factor(where.epoch)
         if self.length is not None:
             update = (where.epoch - 1) * self.length + where.batch + 1
             rate *= warmup_factor(self.recipe.warmup, update, self.length)
         for group in self.descent.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("rate_factor", 1.0)
 
 
-def _update(
-    model: nn.Module,
-    batch: Batch,
-    descent: torch.optim.Optimizer,
-    penalty: PrincipalPenalty | None,
-    epoch: int,
-    recipe: Recipe,
-) -> tuple[float, float]:
+def _update(run: Run, batch: Batch, epoch: int) -> tuple[float, float | None]:
+    """Make one update; return the loss without penalties, and how many examples were right (``None``: not known)."""
+    model = run.model
     if batch.size == 1 and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         raise DataError(
             f"the batch at example {batch.start} holds 1 example and BatchNorm needs at least 2 to train; "
             "choose a batch size that leaves none alone, or drop the last batch."
         )
-    with nullcontext({}) if penalty is None else penalty.watching() as shares:
-        logits, labels = labelled_logits(model, batch, recipe.precision)
-    loss = cross_entropy(logits, labels)
-    whole = loss if penalty is None else loss + penalty.of(shares)
+    with nullcontext({}) if run.penalty is None else run.penalty.watching() as shares:
+        loss, hits = _judged(run, batch)
+    whole = loss if run.penalty is None else loss + run.penalty.of(shares)
+    if run.bending is not None:
+        whole = whole + run.bending.penalty()
     value = float(whole.detach())
     if not math.isfinite(value):
-        raise DataError(
-            f"the loss is {value} in epoch {epoch}, at example {batch.start}: training diverged with `learning_rate` = "
-            f"{recipe.learning_rate:g}; lower it, or scale the inputs."
+        raise Diverged(
+            f"the loss is {value} in epoch {epoch}, at example {batch.start}: training diverged with "
+            f"`learning_rate` = {run.recipe.learning_rate:g}; lower it, or scale the inputs."
         )
-    descent.zero_grad(set_to_none=True)
+    run.descent.zero_grad(set_to_none=True)
     whole.backward()
-    descent.step()
-    return float(loss.detach()), examples_right(logits, labels, batch)
+    run.descent.step()
+    if run.bending is not None:
+        run.bending.snap(run.descent)
+    return float(loss.detach()), hits
+
+
+def _judged(run: Run, batch: Batch) -> tuple[Float[Tensor, ""], float | None]:
+    if run.loss is None:
+        logits, labels = labelled_logits(run.model, batch, run.recipe.precision)
+        return cross_entropy(logits, labels), examples_right(logits, labels, batch)
+    loss = run.loss(*output_of(run.model, batch, run.recipe.precision))
+    if not isinstance(loss, Tensor) or loss.dim():
+        got = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise InputError(f"`loss` must return a scalar tensor, got {got}; take the mean over the examples.")
+    return loss.float(), None
 
 
 def _changed(batch: Batch, recipe: Recipe, prepare: Callable[[Tensor], Tensor]) -> Batch:
@@ -224,11 +245,9 @@ def labelled_logits(
         DataError: there are no labels, or they are no classes of the model, or they are not shifted.
         InputError: the model fails on the batch, or does not return logits.
     """
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    batch = batch.to(device)
     if not isinstance(batch.labels, Tensor):
         raise DataError("`data` has no labels; yield `(inputs, labels)` batches.")
-    labels = batch.labels.to(device)
+    labels = batch.labels
     per_token = labels.ndim == 2
     whole = not labels.is_floating_point() and labels.dtype is not torch.bool
     if not whole or labels.ndim not in (1, 2) or len(labels) != batch.size:
@@ -236,14 +255,9 @@ def labelled_logits(
             f"labels must be integers of shape [{batch.size}], one for each example, or [{batch.size}, tokens], got "
             f"{labels.dtype} of shape {list(labels.shape)} in the batch at example {batch.start}."
         )
-    labels = labels.long()
-    try:
-        with autocast(device, precision):
-            logits = model(*batch.args, **batch.kwargs)
-    except RuntimeError as error:
-        shapes = ", ".join(str(list(tensor.shape)) for tensor in batch.tensors())
-        reason = (str(error).splitlines() or ["unknown"])[0]
-        raise InputError(f"`model` fails on a batch of shape {shapes}: {reason}; do model and data fit?") from error
+    logits, batch = output_of(model, batch, precision)
+    assert isinstance(batch.labels, Tensor)
+    labels = batch.labels.long()
     if not isinstance(logits, Tensor) or logits.ndim != 2 + per_token:
         found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         wanted = "[batch, tokens, classes]" if per_token else "[batch, classes]"
@@ -259,6 +273,25 @@ def labelled_logits(
             "give the model more classes."
         )
     return logits, labels
+
+
+def output_of(model: nn.Module, batch: Batch, precision: Precision = "float32") -> tuple[Any, Batch]:
+    """Return what the model makes of a batch, and the batch with its labels on the device of the model.
+
+    Raises:
+        InputError: the model fails on the batch.
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    batch = batch.to(device)
+    if isinstance(batch.labels, Tensor):
+        batch = replace(batch, labels=batch.labels.to(device))
+    try:
+        with autocast(device, precision):
+            return model(*batch.args, **batch.kwargs), batch
+    except RuntimeError as error:
+        shapes = ", ".join(str(list(tensor.shape)) for tensor in batch.tensors())
+        reason = (str(error).splitlines() or ["unknown"])[0]
+        raise InputError(f"`model` fails on a batch of shape {shapes}: {reason}; do model and data fit?") from error
 
 
 def _of_tokens(

@@ -1,7 +1,7 @@
 """The optimizers by name, and which parameters their weight decay sees."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -29,6 +29,7 @@ def make_optimizer(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     decayed: Decayed = "all",
+    groups: list[dict[str, Any]] | None = None,
 ) -> torch.optim.Optimizer:
     """Return an optimizer of the parameters of ``model`` that require a gradient.
 
@@ -41,7 +42,10 @@ def make_optimizer(
         decayed: ``"all"`` parameters, also of BatchNorm (TensorFlow's official ResNet); ``"weights"``, those with at
             least two axes; ``"linear"``, the weights of linear layers; ``"hidden_linear"``, those without the last one
             (fc3 and fc4 of the AlexNet of Casper et al. 2021).
+        groups: the parameters with their weight decay, in place of what ``weight_decay`` and ``decayed`` say.
     """
+    if groups is not None:
+        return _MAKE[name](groups, learning_rate, momentum)
     linear = [id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)]
     rule: dict[str, Callable[[nn.Parameter], bool]] = {
         "all": lambda parameter: True,
@@ -52,5 +56,5 @@ def make_optimizer(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     seen = [parameter for parameter in parameters if rule[decayed](parameter)]
     spared = [parameter for parameter in parameters if not rule[decayed](parameter)]
-    groups = [{"params": seen, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    return _MAKE[name]([group for group in groups if group["params"]], learning_rate, momentum)
+    parts = [{"params": seen, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    return _MAKE[name]([part for part in parts if part["params"]], learning_rate, momentum)

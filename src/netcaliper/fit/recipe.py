@@ -7,7 +7,7 @@ from netcaliper.errors import InputError
 from netcaliper.fit.augment import AUGMENTATIONS, Augmentation
 from netcaliper.fit.optimizers import DECAYED, OPTIMIZERS, Decayed, Optimizer
 from netcaliper.fit.precision import PRECISIONS, Precision
-from netcaliper.fit.schedule import SCHEDULES, Schedule
+from netcaliper.fit.schedule import SCHEDULES, Schedule, rate_factor
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Recipe:
         decayed: which parameters the penalty sees, one of ``netcaliper.fit.optimizers.DECAYED``.
         schedule: of the learning rate, one of ``netcaliper.fit.schedule.SCHEDULES``.
         warmup: epochs over which the learning rate rises linearly from 0.
+        restart: epochs after which the schedule begins anew, for those that are left; ``None`` for one schedule.
         patience: epochs without a better accuracy after which the training stops; the weights of the best epoch are
             kept. ``None`` trains to the end and keeps the last weights.
         augment: what is done to images, one of ``netcaliper.fit.augment.AUGMENTATIONS``.
@@ -44,6 +45,7 @@ class Recipe:
     decayed: Decayed = "all"
     schedule: Schedule = "constant"
     warmup: int = 0
+    restart: int | None = None
     patience: int | None = None
     augment: Augmentation = "none"
     precision: Precision = "float32"
@@ -61,6 +63,8 @@ class Recipe:
             raise InputError(f"`weight_decay` must be 0 or a positive number, got {self.weight_decay}.")
         if not 0 <= self.warmup <= self.epochs:
             raise InputError(f"`warmup` must be from 0 to `epochs` = {self.epochs}, got {self.warmup}.")
+        if self.restart is not None and not 1 <= self.restart <= self.epochs:
+            raise InputError(f"`restart` must be from 1 to `epochs` = {self.epochs}, got {self.restart}.")
         if self.patience is not None and self.patience < 1:
             raise InputError(f"`patience` must be at least 1 epoch, got {self.patience}; leave it out to train on.")
         if not (math.isfinite(self.pc_penalty) and self.pc_penalty >= 0):
@@ -78,6 +82,13 @@ class Recipe:
             value = getattr(self, argument)
             if value not in known:
                 raise InputError(f"`{argument}` = {value!r} is not known; use one of: {', '.join(known)}.")
+
+    def rate_factor(self, epoch: int) -> float:
+        """Return the schedule's factor on the learning rate in an epoch, counted from 1."""
+        first = self.epochs if self.restart is None else self.restart
+        if epoch <= first:
+            return rate_factor(self.schedule, epoch, first)
+        return rate_factor(self.schedule, epoch - first, self.epochs - first)
 
 
 def scaled_together(learning_rate: float, batch_size: int, factor: float) -> tuple[float, int]:

@@ -73,29 +73,30 @@ class Position:
         epoch: the running epoch, from 1; one more than there were after the last.
         batch: batches of it that are done.
         loss_sum: sum of the loss over the examples of this epoch.
-        right: examples of this epoch that were classified right (a share of one where labels are for tokens).
+        right: examples of this epoch that were classified right (a share of one where labels are for tokens);
+            ``None`` where the loss does not tell.
         examples: examples of this epoch that are done.
         loss: mean loss of each finished epoch.
-        accuracy: accuracy of each finished epoch.
+        accuracy: accuracy of each finished epoch; empty where the loss does not tell what is right.
         watched: accuracy on the watched examples after each epoch, where the training may stop early.
     """
 
     epoch: int = 1
     batch: int = 0
     loss_sum: float = 0.0
-    right: float = 0.0
+    right: float | None = 0.0
     examples: int = 0
     loss: tuple[float, ...] = ()
     accuracy: tuple[float, ...] = ()
     watched: tuple[float, ...] = ()
 
-    def after_batch(self, size: int, loss: float, right: float) -> "Position":
-        """Return the position one batch on; ``loss`` is its mean."""
+    def after_batch(self, size: int, loss: float, right: float | None) -> "Position":
+        """Return the position one batch on; ``loss`` is its mean, ``right`` is ``None`` where it is not known."""
         return replace(
             self,
             batch=self.batch + 1,
             loss_sum=self.loss_sum + loss * size,
-            right=self.right + right,
+            right=None if self.right is None or right is None else self.right + right,
             examples=self.examples + size,
         )
 
@@ -105,7 +106,7 @@ class Position:
             epoch=self.epoch + 1,
             examples=self.examples,
             loss=(*self.loss, self.loss_sum / self.examples),
-            accuracy=(*self.accuracy, self.right / self.examples),
+            accuracy=() if self.right is None else (*self.accuracy, self.right / self.examples),
             watched=self.watched,
         )
 

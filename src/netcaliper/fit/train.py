@@ -1,4 +1,4 @@
-"""The one training loop: cross-entropy on labelled batches, repeatable from a seed, resumable from a saved state."""
+"""The one training loop: cross-entropy (or another loss) on batches, repeatable from a seed, resumable from disk."""
 
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +9,8 @@ from torch import nn
 
 from netcaliper.errors import InputError
 from netcaliper.fit.augment import Augmentation
-from netcaliper.fit.epoch import Run, Step, examples_right, labelled_logits
+from netcaliper.fit.bends import Bends
+from netcaliper.fit.epoch import Loss, Run, Step, examples_right, labelled_logits
 from netcaliper.fit.optimizers import Decayed, Optimizer, make_optimizer
 from netcaliper.fit.precision import Precision, laid_out, settled
 from netcaliper.fit.principal_penalty import PrincipalPenalty
@@ -27,8 +28,8 @@ class Training(Recipe):
 
     Attributes:
         examples: examples an epoch.
-        loss: mean cross-entropy of each epoch, without penalties, every batch before its own update.
-        accuracy: share of training examples classified right, counted in the same way.
+        loss: mean loss of each epoch (cross-entropy by default), without penalties, every batch before its own update.
+        accuracy: share of training examples classified right, counted in the same way; empty with another loss.
         watched: with ``patience``, accuracy in eval mode on the watched examples after each epoch.
         kept_epoch: the epoch after which the model had the weights that it has now.
     """
@@ -56,18 +57,22 @@ def fit(
     decayed: Decayed = "all",
     schedule: Schedule = "constant",
     warmup: int = 0,
+    restart: int | None = None,
     patience: int | None = None,
     watch: Iterable[Any] | None = None,
     augment: Augmentation = "none",
     precision: Precision = "float32",
     pc_penalty: float = 0.0,
     pc_threshold: float = 0.1,
+    bending: Bends | None = None,
+    loss: Loss | None = None,
     seed: int = 0,
     saving: Saving | None = None,
     progress: Callable[[Step], None] | None = None,
+    before_epoch: Callable[[int], None] | None = None,
     after_epoch: Callable[[Training], None] | None = None,
 ) -> Training:
-    """Train ``model`` in place on cross-entropy and leave it in eval mode.
+    """Train ``model`` in place, on cross-entropy by default, and leave it in eval mode.
 
     Two runs from equal weights, data and seed give equal weights (on a device whose kernels are deterministic, with
     the same number of threads), and so does a run that was interrupted and resumed from a saved state. The random
@@ -85,6 +90,7 @@ def fit(
         decayed: which parameters it sees, one of ``netcaliper.fit.optimizers.DECAYED``.
         schedule: one of ``netcaliper.fit.schedule.SCHEDULES``.
         warmup: epochs over which the learning rate rises linearly, update by update, to what the schedule says.
+        restart: epochs after which the schedule begins anew, for those that are left.
         patience: stop after so many epochs without a better accuracy on ``watch``, or when all of it is right, and
             keep the weights of the (first) best epoch.
         watch: labelled batches that are not trained on; by default the accuracy on ``data`` decides, as for random
@@ -94,17 +100,22 @@ def fit(
         pc_penalty: factor of a penalty on layers whose outputs lie along one direction, 10 in its paper; 0 is none. See
             ``netcaliper.fit.principal_penalty.PrincipalPenalty``.
         pc_threshold: share of variance in a layer's first principal component that is not penalized.
+        bending: makes activations linear by degrees (``nc.Bending``, whose ``model`` this is): its penalty is added to
+            the loss, it snaps after every update, and its parameter groups are trained.
+        loss: ``(output, batch) -> mean loss``, a scalar tensor, for models whose output is no logits; the batch is a
+            ``netcaliper.trace.batches.Batch`` on the model's device, with the ``labels`` of the data.
         seed: of the order of the examples, of dropout and of the augmentation.
         saving: where and when the state is saved, and whether to resume from it.
         progress: called after every batch.
+        before_epoch: called with the number of every epoch, from 1, before it begins or is gone on with.
         after_epoch: called after every epoch, before its state is saved, with what the training did so far; the model
             has the weights of this epoch then. It is called again for epochs that a resumed training repeats.
 
     Raises:
         InputError: an argument is out of range, or the model has no parameter to train (or no activation module for
             ``pc_penalty``) or does not return logits, or the saved state belongs to another training.
-        DataError: the data have no labels, labels that are out of range, or a batch too small for BatchNorm; or the
-            loss is no longer finite.
+        DataError: the data have no labels, labels that are out of range, or a batch too small for BatchNorm.
+        Diverged: the loss is no longer finite (a ``DataError``, in ``netcaliper.fit.epoch``).
         ReadingError: the state cannot be written or read.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -119,6 +130,7 @@ def fit(
         decayed=decayed,
         schedule=schedule,
         warmup=warmup,
+        restart=restart,
         patience=patience,
         augment=augment,
         precision=precision,
@@ -134,6 +146,12 @@ def fit(
     length = _length(data)
     if warmup and length is None:
         raise InputError(f"`warmup` = {warmup} needs to know the batches of an epoch; give `data` with a `len`.")
+    if loss is not None and patience is not None:
+        raise InputError("`patience` watches the accuracy, which another `loss` does not have; leave one of them out.")
+    if bending is not None and decayed != "all":
+        raise InputError(
+            f"`decayed` must be 'all' where `bending` names the parameters, got {decayed!r}; leave it out."
+        )
     penalty = PrincipalPenalty(model, pc_penalty, pc_threshold, seed) if pc_penalty else None
     try:
         with seeded(seed), laid_out(model, recipe.precision):
@@ -144,10 +162,14 @@ def fit(
                 momentum=momentum,
                 weight_decay=weight_decay,
                 decayed=decayed,
+                groups=None if bending is None else bending.parameter_groups(weight_decay),
             )
-            run = Run(model, data, recipe, descent, penalty, length, saving, progress)
+            run = Run(model, data, recipe, descent, penalty, bending, loss, length, saving, progress)
             state = run.start()
             while not _done(state.where, recipe):
+                if before_epoch is not None:
+                    with seeded(seed):
+                        before_epoch(state.where.epoch)
                 state = run.epoch(state)
                 with seeded(seed):  # data or a callback that draw must not change how the training goes on
                     if patience is not None:

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from netcaliper.reading import contradiction, layers_contradiction
+from netcaliper.reading import contradiction, layers_contradiction, linearization_contradiction
 from netcaliper.reading.layers import LAYERS_VERSION, LayersRecord
+from netcaliper.reading.linearization import LINEARIZATION_VERSION, LinearizationRecord
 from netcaliper.reading.schema import SCHEMA_VERSION, ReadingRecord
+
+AnyRecord = ReadingRecord | LayersRecord | LinearizationRecord
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,19 @@ class Kind:
     """
 
     format: str
-    record: type[ReadingRecord] | type[LayersRecord]
+    record: type[AnyRecord]
     version: int
     contradiction: Callable[[Any], str | None]
 
 
 UNITS = Kind("netcaliper reading", ReadingRecord, SCHEMA_VERSION, contradiction.contradiction)
 LAYERS = Kind("netcaliper layers", LayersRecord, LAYERS_VERSION, layers_contradiction.contradiction)
-FORMATS = {kind.format: kind for kind in (UNITS, LAYERS)}
+LINEARIZATION = Kind(
+    "netcaliper linearization", LinearizationRecord, LINEARIZATION_VERSION, linearization_contradiction.contradiction
+)
+FORMATS = {kind.format: kind for kind in (UNITS, LAYERS, LINEARIZATION)}
 
 
-def kind_of(record: ReadingRecord | LayersRecord) -> Kind:
+def kind_of(record: AnyRecord) -> Kind:
     """Return the kind of a record."""
-    return LAYERS if isinstance(record, LayersRecord) else UNITS
+    return next(kind for kind in FORMATS.values() if isinstance(record, kind.record))

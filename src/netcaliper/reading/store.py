@@ -15,8 +15,9 @@ import safetensors.numpy
 from pydantic import ValidationError
 
 from netcaliper.errors import CorruptReading, InputError, NewerSchema
-from netcaliper.reading.kinds import FORMATS, LAYERS, UNITS
+from netcaliper.reading.kinds import FORMATS, LAYERS, LINEARIZATION, UNITS
 from netcaliper.reading.layers_reading import LayersReading
+from netcaliper.reading.linearization_reading import LinearizationReading
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import Cost
 from netcaliper.reading.writing import (
@@ -31,17 +32,25 @@ from netcaliper.reading.writing import (
 
 __all__ = ["load", "load_as", "save"]
 
-OPENED: dict[str, type[Reading] | type[LayersReading]] = {UNITS.format: Reading, LAYERS.format: LayersReading}
-"""What a folder of either format is opened as."""
+AnyReading = Reading | LayersReading | LinearizationReading
+OPENED: dict[str, type[AnyReading]] = {
+    UNITS.format: Reading,
+    LAYERS.format: LayersReading,
+    LINEARIZATION.format: LinearizationReading,
+}
+"""What a folder of each format is opened as."""
 
-R = TypeVar("R", Reading, LayersReading)
+R = TypeVar("R", Reading, LayersReading, LinearizationReading)
 
 ENVELOPE = frozenset({"format", "arrays_sha256"})
 """Keys of ``reading.json`` that describe the folder, not the reading."""
 
 
-def load(folder: str | PathLike[str]) -> Reading | LayersReading:
-    """Open a reading that ``save`` wrote: of units (``nc.measure``) or of layers (``nc.layers``, ``nc.compare``).
+def load(folder: str | PathLike[str]) -> AnyReading:
+    """Open a reading that ``save`` wrote.
+
+    It is one of units (``nc.measure``), of layers (``nc.layers``, ``nc.compare``) or of a linearization
+    (``nc.linearize``).
 
     Args:
         folder: the folder of the reading.
@@ -95,19 +104,23 @@ def load_as(kind: type[R], folder: str | PathLike[str]) -> R:
     """Open a reading of one kind, for what cannot be done with the other.
 
     Args:
-        kind: ``Reading`` (of units) or ``LayersReading``.
+        kind: ``Reading`` (of units), ``LayersReading`` or ``LinearizationReading``.
         folder: the folder of the reading.
 
     Returns:
         The record.
 
     Raises:
-        InputError: the folder holds a reading of the other kind.
+        InputError: the folder holds a reading of another kind.
         CorruptReading, NewerSchema, ReadingError: as in ``load``.
     """
     reading = load(folder)
     if not isinstance(reading, kind):
-        words = {Reading: "units (from `netcaliper measure`)", LayersReading: "layers (from `netcaliper layers`)"}
+        words = {
+            Reading: "units (from `netcaliper measure`)",
+            LayersReading: "layers (from `netcaliper layers`)",
+            LinearizationReading: "a linearization (from `netcaliper linearize`)",
+        }
         raise InputError(
             f"`folder` must hold a reading of {words[kind]}, but {folder} holds one of {words[type(reading)]}; "
             "give another folder."

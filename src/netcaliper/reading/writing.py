@@ -1,10 +1,10 @@
 """How a reading becomes a folder of three files: whole or not at all, the same bytes every time, never pickled.
 
-Readings of units and of layers are stored alike; ``format`` in ``reading.json`` says which of the two it is.
+Readings of units, of layers and of linearizations are stored alike; ``format`` in ``reading.json`` says which it is.
 
 - ``reading.json``: everything except arrays and timings; sorted keys, so that equal readings are equal bytes.
 - ``arrays.safetensors``: the arrays, keys as in ``netcaliper.reading.schema.ReadingRecord`` and
-  ``netcaliper.reading.layers.LayersRecord``.
+  ``netcaliper.reading.layers.LayersRecord`` and ``netcaliper.reading.linearization.Point``.
 - ``cost.json``: seconds and passes, apart, because they differ from run to run.
 
 ``reading.json`` carries the SHA-256 of the arrays: half of one reading beside half of another is noticed.
@@ -27,14 +27,12 @@ import numpy as np
 import safetensors.numpy
 
 from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
-from netcaliper.reading.kinds import FORMATS, kind_of
-from netcaliper.reading.layers import LayersRecord
-from netcaliper.reading.schema import ReadingRecord
+from netcaliper.reading.kinds import FORMATS, AnyRecord, kind_of
 
 RECORD, ARRAYS, COST = "reading.json", "arrays.safetensors", "cost.json"
 
 
-def save(reading: ReadingRecord | LayersRecord, folder: str | PathLike[str], *, replace: bool = False) -> Path:
+def save(reading: AnyRecord, folder: str | PathLike[str], *, replace: bool = False) -> Path:
     """Write a reading to a folder, all or nothing.
 
     The files are written to a temporary folder beside the target, flushed to disk, and renamed. Two readings that
@@ -78,7 +76,7 @@ def save(reading: ReadingRecord | LayersRecord, folder: str | PathLike[str], *, 
     return target
 
 
-def _files(reading: ReadingRecord | LayersRecord) -> dict[str, bytes]:
+def _files(reading: AnyRecord) -> dict[str, bytes]:
     """Serialize a reading; every step is deterministic."""
     arrays = safetensors.numpy.save({key: np.ascontiguousarray(reading.arrays[key]) for key in sorted(reading.arrays)})
     record = reading.model_dump(mode="python")
