@@ -59,7 +59,7 @@ def test_other_measures_are_written_as_they_are():
 def test_the_core_is_judged_beside_the_reference_and_the_worst_class_named():
     said = lead(made.swept())
     assert "accuracy 90.5 % on verify examples; the unbent reference accuracy 90.9 %" in said
-    assert "It loses +0.4 points, one-sided 95 % bounds -0.2 to +1.0" in said
+    assert "It loses 0.4 points (one-sided 95 % bounds -0.2 to 1.0)." in said
     assert "Class 3 loses most" in said
 
 

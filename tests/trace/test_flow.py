@@ -124,3 +124,10 @@ def test_a_clamp_at_infinite_bounds_is_no_nonlinearity() -> None:
     x = torch.randn(4, 3)
     assert [site.op for site in trace(Clipped(0.5).eval(), x).sites] == ["clamp"]
     assert trace(Clipped(float("inf")).eval(), x).sites == ()
+
+
+def test_an_activation_that_returns_more_than_its_value_is_skipped_by_name() -> None:
+    layers = nn.Sequential(nn.Linear(3, 5), nn.RReLU(inplace=True), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 2))
+    graph = trace(layers.eval(), torch.randn(4, 3))
+    assert [site.op for site in graph.sites] == ["relu"]
+    assert graph.skipped == (("1", "aten.rrelu_with_noise_functional returns more than its value"),)

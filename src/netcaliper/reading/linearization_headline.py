@@ -48,10 +48,7 @@ def lead(record: LinearizationRecord) -> str:
         reference = record.points[0]
         parts[-1] += "." if point is reference else f"; the unbent reference {quality_words(record, reference)}."
         if point.lost is not None and point is not reference:
-            parts.append(
-                f"It loses {points(point.lost.value)} points, one-sided 95 % bounds "
-                f"{points(point.lost.low, point.lost.high)}."
-            )
+            parts.append(_lost(point.lost.value, point.lost.low, point.lost.high))
         worst = worst_class(record, core.point)
         if worst is not None and point is not reference:
             parts.append(f"Class {worst[0]} loses most: {points(-worst[1])} points.")
@@ -72,7 +69,7 @@ def against(record: LinearizationRecord, kind: PointKind) -> str:
     better = sum(gap > 0 for gap in gaps)
     least, most = min(gaps), max(gaps)
     if _is_accuracy(record):
-        span = f"{points(least, most)} points"
+        span = f"{points(least)} points" if points(least) == points(most) else f"{points(least, most)} points"
     else:
         span = f"{least:+.3g} to {most:+.3g} {record.protocol.quality}"
     return (
@@ -131,6 +128,15 @@ def all_warnings(record: LinearizationRecord) -> list[str]:
     """Return every warning with what it is about."""
     own = [f"{point.name}: {warning}." for point in record.points for warning in point.warnings]
     return list(dict.fromkeys([*record.warnings, *own]))
+
+
+def _lost(value: float, low: float, high: float) -> str:
+    """Say what is lost, as a size; what is gained is not called a negative loss."""
+    if value < 0:
+        value, low, high, verb = -value, -high, -low, "gains"
+    else:
+        verb = "loses"
+    return f"It {verb} {100 * value:.1f} points (one-sided 95 % bounds {100 * low:.1f} to {100 * high:.1f})."
 
 
 def _is_accuracy(record: LinearizationRecord) -> bool:

@@ -231,7 +231,7 @@ class Sweep:
         op = operation(node)
         if not carrying:
             return Carried(origin=origin, lost=lost)
-        if op not in RULES:
+        if op not in RULES or (op in POINTWISE and isinstance(value, (tuple, list))):  # RReLU returns its noise too
             return self._refuse(node, op, carrying)
         args, kwargs = bound(node, values)
         call = Call(node, op, module_path(node) or short(node), args, kwargs, value)
@@ -290,6 +290,9 @@ class Sweep:
                 self.found[number].refused = self.found[number].refused or f"{op} {kind}{where}"
             for ids in self._of(operand).rows:
                 self.classes.freeze(ids)
+        if op in ACTIVATIONS:
+            name = self._namer.name(node, ACTIVATIONS[op](node).name, weighted=False)
+            self.skipped.append((name, f"{op} returns more than its value{where}"))
         value = node.meta.get("val")
         empty = Carried(lost=f"{op}{where}")
         return [empty] * len(value) if isinstance(value, (tuple, list)) else empty
