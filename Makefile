@@ -14,7 +14,7 @@ help:
 	@echo "make bench   what results/ says, measured again (half an hour)"
 	@echo "make coverage  read one model of every family of timm and transformers again (an hour; it resumes)"
 	@echo "make scale   what a decoder of a billion parameters takes, and how cost grows (an hour)"
-	@echo "make study   train and read the networks of the studies in results/ (hours; needs CIFAR-10, see results/README.md)"
+	@echo "make study   train and read the networks of the studies in results/ (hours; needs CIFAR-10 and Multi30k, see results/README.md)"
 	@echo "make lint    ruff, pyright and the floors (import-linter)"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make venv    only install (PYTHON=python3.12 picks another interpreter, 3.11 or later)"
@@ -39,6 +39,8 @@ bench: $(STAMP)
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/needed_resnet50.py
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/bending_cost.py
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/folding.py
 
 # What netcaliper reads of timm and transformers; goes on where it was stopped.
 coverage: $(STAMP)
@@ -48,14 +50,18 @@ scale: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cost_exponents.py
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/scale_decoder.py
 
-# What results/ says of trained networks, made again: synthetic data, then CIFAR-10 (DATA names its folder).
+# What results/ says of trained networks, made again: synthetic data, digits, CIFAR-10 (DATA names its folder), Multi30k.
 DATA ?= ../shared/data/cifar10
+TEXTS ?= ../shared/data/multi30k
 study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/synthetic_mlps.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cifar_train.py --data $(DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cifar_widths.py --data $(DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/layers_train.py --data $(DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/layers.py --data $(DATA)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linearization_digits.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linearization_cifar.py --data $(DATA)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/translation.py --data $(TEXTS)
 
 # The picture of the README, from the demo's reading.
 picture: demo

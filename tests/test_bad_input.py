@@ -232,7 +232,7 @@ def test_an_existing_folder(reading, tmp_path):
 DAMAGE = {
     "not JSON": ("reading.json", lambda text: text[:-9], CorruptReading, "Measure again"),
     "another record": ("reading.json", lambda text: b"{}", CorruptReading, "is not a netcaliper reading"),
-    "a field that no reading has": ("reading.json", lambda text: text.replace(b'"skipped"', b'"skiped"'), CorruptReading, "`skiped`"),
+    "a field that no reading has": ("reading.json", lambda text: text.replace(b'"skipped"', b'"skiped"'), CorruptReading, "skiped`"),
     "arrays of another reading": ("arrays.safetensors", lambda text: text[:-1] + b"x", CorruptReading, "SHA-256"),
     "no arrays": ("arrays.safetensors", None, CorruptReading, "the file is missing"),
     "from the future": (

@@ -90,9 +90,9 @@ def test_fail_if_is_the_exit_code(expression, code):
 
 
 def test_fail_if_on_what_was_not_measured_is_misuse_and_keeps_the_reading(tmp_path):
-    result = netcaliper(*NET, "--fail-if", "path_length > 2", "-o", tmp_path / "r")
+    result = netcaliper(*NET, "--only", "unit_states", "--fail-if", "redundant > .5", "-o", tmp_path / "r")
     assert result.exit_code == 2
-    assert "`path_length`, which was not measured" in result.stderr
+    assert "`redundant`, which was not measured" in result.stderr
     assert load_as(Reading, tmp_path / "r").network.units == 4
 
 

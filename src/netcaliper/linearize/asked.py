@@ -14,7 +14,7 @@ from netcaliper.fit.schedule import Schedule
 Baseline = Literal["random", "layer", "one_shot", "shallow"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 Granularity = Literal["channel", "layer"]
-ALPHA_RATE = 10.0
+ALPHA_RATE = 50.0
 """Alphas learn so many times as fast as weights."""
 
 
