@@ -405,7 +405,8 @@ def _not_made(asked: Asked, shallow: Sequence[nn.Module]) -> tuple[Skipped, ...]
     if "layer" in asked.baselines and asked.granularity == "layer":
         found.append(Skipped(name="layer", reason="every learned point has one alpha a site already"))
     if "shallow" in asked.baselines and not shallow:
-        found.append(Skipped(name="shallow", reason="no untrained network was given to train from scratch (`shallow`)"))
+        why = "no shallower network was given (`shallow`); the command makes them of zoo networks that can be shallower"
+        found.append(Skipped(name="shallow", reason=why))
     return tuple(found)
 
 
