@@ -1,20 +1,20 @@
 """What bending costs a training step: time and saved tensors, against the plain network, in one process.
 
-``python benchmarks/bending_cost.py`` writes ``results/bending_cost.json``. Steps of the plain and the bent network take
-turns, so that both meet the same machine; a ratio is that of the medians. Saved tensors are counted once by storage.
+Steps of the plain and the bent network take turns, so that both meet the same machine; a ratio is that of the medians.
+Saved tensors are counted once by storage.
+
+    OMP_NUM_THREADS=2 python benchmarks/bending_cost.py
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
+import table
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,8 +23,8 @@ import netcaliper as nc
 from netcaliper.zoo.activation import ActivationName, activation
 from netcaliper.zoo.resnet import ResNet
 
-BATCH = 128
-OUT = Path(__file__).parent.parent / "results" / "bending_cost.json"
+BATCH, STEPS = 128, 12
+ACTIVATIONS: tuple[ActivationName, ...] = ("relu", "leaky_relu", "gelu", "silu", "tanh", "hardswish")
 
 BOUNDS = {"relu": (1.25, 1.5), "other": (1.6, 1.6)}
 """Largest ratios of a step's time and of its saved tensors."""
@@ -63,8 +63,8 @@ def saved_bytes(model: nn.Module, x: Tensor, y: Tensor, *, bf16: bool) -> int:
     return sum(size for size, _ in kept.values())
 
 
-def cost(name: ActivationName, *, in_place: bool, bf16: bool, steps: int, device: str) -> dict[str, Any]:
-    """Return median seconds of a plain and of a bent step, and the bytes that each keeps."""
+def cost(name: ActivationName, *, in_place: bool, bf16: bool, device: str) -> dict[str, Any]:
+    """Return the time of a bent step (median) and the bytes that it keeps, as ratios to the plain step."""
     model = network(name, in_place).to(device)
     x, y = torch.randn(BATCH, 3, 32, 32, device=device), torch.randint(10, (BATCH,), device=device)
     bend = nc.Bending(model, (x[:8], y[:8]))
@@ -74,7 +74,7 @@ def cost(name: ActivationName, *, in_place: bool, bf16: bool, steps: int, device
         (bend.model, torch.optim.SGD(bend.parameter_groups(5e-4), lr=0.01, momentum=0.9)),
     ]
     times: list[list[float]] = [[], []]
-    for step in range(steps + 2):
+    for step in range(STEPS + 2):
         for which, (net, optimizer) in enumerate(pairs):
             begin = time.perf_counter()
             loss = loss_of(net, x, y, bf16=bf16)
@@ -92,33 +92,26 @@ def cost(name: ActivationName, *, in_place: bool, bf16: bool, steps: int, device
     plain, bent = (statistics.median(of) for of in times)
     kept = [saved_bytes(net, x, y, bf16=bf16) for net, _ in pairs]
     return {
-        "activation": name, "in_place": in_place, "bf16": bf16, "steps": steps, "plain_s": plain, "bent_s": bent,
-        "time_ratio": bent / plain, "plain_saved": kept[0], "bent_saved": kept[1], "saved_ratio": kept[1] / kept[0],
-    }  # fmt: skip
+        "activation": name,
+        "in place": in_place,
+        "bf16": bf16,
+        "time": round(bent / plain, 3),
+        "saved tensors": round(kept[1] / kept[0], 3),
+    }
 
 
 def main() -> None:
-    """Measure every case, print it, and write the table."""
+    """Measure every case, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--only", nargs="*", default=["relu", "leaky_relu", "gelu", "silu", "tanh", "hardswish"])
-    options = parser.parse_args()
+    device = parser.parse_args().device
     cases = []
-    for name in options.only:
+    for name in ACTIVATIONS:
         for in_place, bf16 in [(False, False), (False, True)] + [(True, False)] * (name == "relu"):
-            case = cost(name, in_place=in_place, bf16=bf16, steps=options.steps, device=options.device)
-            cases.append(case)
-            print(
-                f"{name:12s} in_place={in_place!s:5} bf16={bf16!s:5} time {case['time_ratio']:.3f} "
-                f"({case['plain_s']:.3f} -> {case['bent_s']:.3f} s)  saved {case['saved_ratio']:.3f}", flush=True,
-            )  # fmt: skip
-    machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "machine": platform.machine()}
-    options.out.parent.mkdir(exist_ok=True)
-    options.out.write_text(
-        json.dumps({"bounds": BOUNDS, "batch": BATCH, "device": options.device, **machine, "cases": cases}, indent=1)
-    )
+            cases.append(cost(name, in_place=in_place, bf16=bf16, device=device))
+            print(cases[-1], flush=True)
+    facts = {"batch": BATCH, "steps": STEPS, "device": device, "threads": torch.get_num_threads(), "bounds": BOUNDS}
+    table.write(__file__, facts | {"cases": cases})
 
 
 if __name__ == "__main__":
