@@ -1,7 +1,7 @@
 """*Nonlinear Advantage* on CIFAR-10: when is it decided which units bend, and how many have to?
 
 What is done stands in ``linearization_study.py``. To afford 3 seeds on two cores, the images are averaged down to 16 x
-16 pixels and 8,000 of them are trained on; select and verify are 2,000 and 4,000 test images. ResNet-20, and the same
+16 pixels and 8,000 of them are trained on; select and verify are 5,000 test images each. ResNet-20, and the same
 network without shortcuts; ResNet-8 and a ResNet-20 of half the width are bent from the end alone.
 
     OMP_NUM_THREADS=1 python benchmarks/linearization_cifar.py --data ../shared/data/cifar10
@@ -20,7 +20,7 @@ from linearization_study import Plan, Study, draw, summary
 from netcaliper.zoo.batches import Batches
 from netcaliper.zoo.cifar10 import Cifar10Options, cifar10
 
-TRAINED, SELECT, VERIFY = 8000, 2000, 4000
+TRAINED, SELECT, VERIFY = 8000, 5000, 5000
 MEAN, SD = 0.47, 0.25
 
 torch.set_num_threads(1)
@@ -48,7 +48,7 @@ def plan(folder: str) -> Plan:
         plain=6,
         penalty=3,
         final=2,
-        omegas=(0.001, 0.0014, 0.002, 0.004),
+        omegas=(0.0014, 0.002, 0.004, 0.008),
         rate=0.05,
         alpha_rate=10.0,
         seeds=(0, 1, 2),

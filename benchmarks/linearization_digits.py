@@ -23,7 +23,7 @@ TRAINED = 900
 torch.set_num_threads(1)
 
 
-def plan(seeds: int = 3) -> Plan:
+def plan(seeds: int = 6) -> Plan:
     """Return the study."""
     select, train = digits("train", batch_size=64).parted(np.arange(1347) < TRAINED)
     image = {"channels": 1, "size": 8}

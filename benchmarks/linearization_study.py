@@ -355,6 +355,35 @@ def curve(rows: Sequence[dict[str, Any]], network: str, seed: int, kind: Kind, s
     return Curve(reference[0], found) if reference and found else None
 
 
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """Return the mean over seeds of the reference and of the runs of each penalty with which no seed diverged.
+
+    The accuracies of one seed say little about one point: where a curve falls by that much is read on the mean.
+    """
+    by_omega = [{row["omega"]: row for row in own.rows if row["status"] != "diverged"} for own in curves]
+    omegas = [omega for omega in by_omega[0] if all(omega in rows for rows in by_omega)]
+    return Curve(
+        _mean([own.reference for own in curves]), [_mean([rows[omega] for rows in by_omega]) for omega in omegas]
+    )
+
+
+def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    keys = ("share", "active", "path_length_normalized", "select", "verify")
+    by_class = np.mean([row["by_class"] for row in rows], axis=0).tolist()
+    return rows[0] | {key: float(np.mean([row[key] for row in rows])) for key in keys} | {"by_class": by_class}
+
+
+def core_over_seeds(curves: Sequence[Curve]) -> dict[str, Any]:
+    """Return the core of the mean curve, and the range of the cores of the mean curves without one of the seeds."""
+    whole = mean_curve(curves).core()
+    if whole is None:
+        return {"core": None, "without one seed": None}
+    left = [mean_curve([*curves[:i], *curves[i + 1 :]]).core() for i in range(len(curves))] if len(curves) > 1 else []
+    known = [core for core in left if core is not None]
+    ranges = {key: [min(core[key] for core in known), max(core[key] for core in known)] for key in whole if known}
+    return {"core": whole, "without one seed": ranges}
+
+
 def gap(late: Curve, other: Curve) -> float | None:
     """Return the mean difference in verify accuracy at equal normalized path length, where both curves have bent runs.
 
@@ -377,13 +406,17 @@ def summary(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for network in plan.networks:
         late = {seed: curve(rows, network, seed, "learned", plan.plain) for seed in plan.seeds}
         known = {seed: own for seed, own in late.items() if own is not None}
-        cores = {seed: own.core() for seed, own in known.items()}
-        found["core"][network] = {
-            key: over_seeds([core[key] if core else None for core in cores.values()])
-            for key in ("share", "active", "path_length_normalized", "drop")
-        } | {
-            "path_length_of_network": next(iter(known.values())).reference["path_length_normalized"] if known else None,
-            "reference_verify": over_seeds([own.reference["verify"] for own in known.values()]),
+        if not known:
+            continue
+        mean = mean_curve(list(known.values()))
+        found["core"][network] = core_over_seeds(list(known.values())) | {
+            "seeds": len(known),
+            "path length of the network": mean.reference["path_length_normalized"],
+            "reference, verify": over_seeds([own.reference["verify"] for own in known.values()]),
+            "mean curve": [
+                {key: round(point[key], 4) for key in ("omega", "share", "path_length_normalized", "select", "verify")}
+                for point in mean.points
+            ],
         }
         found["worst_class"][network] = over_seeds([_worst(own) for own in known.values()])
         if network in plan.starts:
@@ -395,12 +428,12 @@ def summary(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 others = {seed: curve(rows, network, seed, kind, plan.plain) for seed in known}
                 gaps = [gap(known[seed], own) for seed, own in others.items() if own is not None]
                 found["learned_minus"][f"{network}, {kind}"] = over_seeds(gaps)
-    lengths = {n: core["path_length_normalized"]["mean"] for n, core in found["core"].items()}
+    lengths = {n: one["core"]["path_length_normalized"] for n, one in found["core"].items() if one["core"]}
     found["core_length_ratios"] = {
         f"{a} / {b}": lengths[a] / lengths[b]
         for a in lengths
         for b in lengths
-        if a != b and lengths[a] and lengths[b] and lengths[a] >= lengths[b]
+        if a != b and lengths[a] >= lengths[b] > 0
     }
     return found
 

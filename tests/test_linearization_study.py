@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,19 @@ def test_the_core_is_judged_on_select_and_told_on_verify(study: ModuleType) -> N
     assert core["drop"] == pytest.approx(0.10)
 
 
+def test_the_core_of_several_seeds_is_that_of_their_mean_curve(study: ModuleType) -> None:
+    def seed(up: float) -> Any:
+        reference = row(1.0, 4.0, 0.90 + up, kind="reference", omega=0.0)
+        rows = [row(0.4 - up, 2.0, 0.91 - up, omega=1.0), row(0.2, 1.0, 0.80, omega=2.0)]
+        return study.Curve(reference, [*rows, row(0.1, 0.1, 0.1, omega=3.0, status="diverged" if up else "ok")])
+
+    found = study.core_over_seeds([seed(0.0), seed(0.02)])
+    mean = study.Curve(row(1.0, 4.0, 0.91, kind="reference"), [row(0.39, 2.0, 0.90), row(0.2, 1.0, 0.80)])
+    assert found["core"]["share"] == pytest.approx(mean.core()["share"])
+    alone = sorted(seed(up).core()["share"] for up in (0.0, 0.02))
+    assert found["without one seed"]["share"] == pytest.approx(alone)
+
+
 def test_over_seeds_leaves_out_what_is_not_known(study: ModuleType) -> None:
     found = study.over_seeds([0.1, None, 0.3])
     assert found["mean"] == pytest.approx(0.2)
@@ -106,7 +120,7 @@ def test_half_of_the_units_of_a_trained_network_need_not_bend(
         assert learned["sites"] == random["sites"]  # as many channels of every site
         assert learned["path_length_normalized"] == pytest.approx(random["path_length_normalized"])
     told = study.summary(plan, rows)
-    assert told["core"]["mlp"]["share"]["values"] == [late.core()["share"]]
+    assert told["core"]["mlp"]["core"] == late.core()  # of one seed the mean curve is its own
     files = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     assert made.run() == rows
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == files  # nothing is made twice
