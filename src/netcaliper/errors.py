@@ -6,6 +6,7 @@
     ├── InputError            an argument that cannot be used: the message names it and the remedy
     │   ├── SpecError         a model or data spec on the command line that cannot be resolved
     │   └── DataError         batches that are empty, of the wrong shape, not finite, too few, ...
+    │       └── Diverged      a training whose loss is no longer finite (in fit/epoch.py)
     ├── TraceError            a model that cannot be read
     │   ├── ExportRefused     torch.export cannot turn it into a graph; names the line of its code
     │   └── ReplayMismatch    the graph does not reproduce the model's own outputs
