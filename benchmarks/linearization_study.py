@@ -30,7 +30,7 @@ from scipy import stats
 from torch import nn
 
 from netcaliper.bending.bending import Bending
-from netcaliper.errors import DataError
+from netcaliper.errors import Diverged
 from netcaliper.fit.precision import Precision
 from netcaliper.fit.schedule import Schedule
 from netcaliper.fit.train import Training, fit
@@ -180,9 +180,7 @@ class Study:
             bending.freeze()
             rest = self.plan.plain - cell.start + self.plan.final
             self._fit(bending.model, rest, cell.seed, phase=2, schedule="cosine")
-        except DataError as error:
-            if "diverged" not in str(error):
-                raise
+        except Diverged:
             return self._row(cell, bending, "diverged")
         collapsed = not any(bool(units.any()) for units in bending.active().values())
         return self._row(cell, bending, "collapsed" if collapsed else "ok")

@@ -6,7 +6,7 @@
     ├── InputError            an argument that cannot be used: the message names it and the remedy
     │   ├── SpecError         a model or data spec on the command line that cannot be resolved
     │   └── DataError         batches that are empty, of the wrong shape, not finite, too few, ...
-    │       └── Diverged      a training whose loss is no longer finite (in fit/epoch.py)
+    │       └── Diverged      a training whose loss is no longer finite
     ├── TraceError            a model that cannot be read
     │   ├── ExportRefused     torch.export cannot turn it into a graph; names the line of its code
     │   └── ReplayMismatch    the graph does not reproduce the model's own outputs
@@ -40,6 +40,10 @@ class DataError(InputError):
     """The data cannot be used as given."""
 
     exit_code = 1
+
+
+class Diverged(DataError):
+    """The loss of a training is no longer finite."""
 
 
 class TraceError(NetcaliperError):

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from netcaliper.errors import DataError, InputError
-from netcaliper.fit.epoch import Diverged, Step
+from netcaliper.errors import DataError, Diverged, InputError
+from netcaliper.fit.epoch import Step
 from netcaliper.fit.saving import Saving
 from netcaliper.fit.train import Training, accuracy, fit
 from netcaliper.zoo.batches import Batches

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from netcaliper.errors import DataError, InputError
+from netcaliper.errors import DataError, Diverged, InputError
 from netcaliper.fit.augment import WINDOW, augmented
 from netcaliper.fit.bends import Bends
 from netcaliper.fit.precision import Precision, as_computed, autocast
@@ -24,10 +24,6 @@ from netcaliper.trace.batches import IGNORED, Batch, batches
 
 Loss = Callable[[Any, Batch], Tensor]
 """From a model's output, and the batch on the model's device, to a mean loss over its examples (a scalar)."""
-
-
-class Diverged(DataError):
-    """The loss is no longer finite."""
 
 
 @runtime_checkable

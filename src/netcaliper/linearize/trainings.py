@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from netcaliper.bending.bending import Bending
-from netcaliper.errors import TraceError
-from netcaliper.fit.epoch import Diverged, Loss, Reshuffled, Step
+from netcaliper.errors import Diverged, TraceError
+from netcaliper.fit.epoch import Loss, Reshuffled, Step
 from netcaliper.fit.train import Training, fit
 from netcaliper.linearize.asked import Asked
 from netcaliper.linearize.baselines import curvature, least_straight, random_active
