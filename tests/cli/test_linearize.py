@@ -1,11 +1,13 @@
 """``netcaliper linearize``: a network and data in; how much of it must bend, and its core network, out."""
 
+import inspect
 import json
 
 import pytest
 
 import netcaliper as nc
 from command_line import contents, done, json_of, netcaliper, refused
+from netcaliper.cli.linearize import linearize as command_of_linearize
 from netcaliper.linearize.trainings import Trainings
 from netcaliper.reading.linearization_reading import LinearizationReading
 
@@ -95,3 +97,11 @@ def test_an_interrupted_run_is_resumed(net, tmp_path, monkeypatch):
 def test_misuse_is_refused(net, tmp_path, options, words):
     assert words in refused("linearize", net, *QUICK, *options, "-o", tmp_path / "core")
     assert contents(tmp_path) == {}
+
+
+def test_the_command_has_the_defaults_of_the_library():
+    library = {name: p.default for name, p in inspect.signature(nc.linearize).parameters.items()}
+    command = {name: p.default for name, p in inspect.signature(command_of_linearize).parameters.items()}
+    shared = library.keys() & command.keys() - {"model", "device"}
+    assert {"alpha_rate", "epochs", "finetune", "learning_rate", "margin"} <= shared
+    assert {name: command[name] for name in shared} == {name: library[name] for name in shared}

@@ -279,14 +279,13 @@ def test_a_cut_file_is_refused(state, keep):
 
 
 def test_a_full_disk_keeps_the_state_before(state, monkeypatch):
-    from netcaliper.fit import saving
 
     before = (state / "state.safetensors").read_bytes()
 
     def full(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(saving.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(ReadingError, match="cannot be written: No space left on device"):
         fit(network(), data(), epochs=1, saving=Saving(state))
     assert (state / "state.safetensors").read_bytes() == before

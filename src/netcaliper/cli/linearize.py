@@ -61,7 +61,7 @@ def linearize(
     proximal: Annotated[bool, typer.Option("--proximal", help="The penalty by half-thresholding.")] = False,
     alpha_rate: Annotated[
         float, typer.Option(help="Factor on the learning rate of what says how linear a unit is.")
-    ] = 10.0,
+    ] = 50.0,
     target_active: Annotated[
         float | None,
         typer.Option(help="One training: the penalty rises until at most this share of units bends.", metavar="SHARE"),

@@ -6,7 +6,6 @@ is pickled. The file is written aside and moved into place.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from netcaliper.errors import CorruptReading, InputError, ReadingError
 from netcaliper.fit.recipe import Recipe
 from netcaliper.fit.schema_version import checked_version
+from netcaliper.reading.whole_file import write_whole
 
 STATE_FILE = "state.safetensors"
 STATE_VERSION = 3
@@ -189,21 +189,13 @@ def save_state(saving: Saving, model: nn.Module, descent: torch.optim.Optimizer,
     # Tied tensors share memory, which safetensors refuses: each name gets a copy of its own.
     plain = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
     blob = save(plain, metadata={"netcaliper": text})
-    aside = saving.folder / f".{STATE_FILE}.{os.getpid()}.partial"
     try:
-        saving.folder.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as stream:
-            stream.write(blob)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(aside, saving.file)
+        write_whole(saving.file, blob)
     except OSError as error:
         raise ReadingError(
             f"the training state {str(saving.file)!r} cannot be written: {error.strerror or error}; free some space "
             "and resume from the state before it."
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def load_state(saving: Saving, model: nn.Module, descent: torch.optim.Optimizer, recipe: Recipe) -> State:

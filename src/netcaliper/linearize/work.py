@@ -13,10 +13,8 @@
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from torch import Tensor
 from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
 from netcaliper.fit.saving import STATE_FILE, Saving
 from netcaliper.reading.linearization import Point
+from netcaliper.reading.whole_file import write_whole
 
 PLAN, EPOCHS, POINT, ARRAYS = "plan.json", "epochs.json", "point.json", "arrays.safetensors"
 MODEL, LAST_GOOD, STATE, PLAIN = "model.safetensors", "last-good.safetensors", "state", "plain"
@@ -127,24 +126,15 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def write(file: Path, content: bytes) -> None:
-    """Write a file aside and move it into place.
+    """Write a file, whole or not at all.
 
     Raises:
         ReadingError: the disk refused; what was there before is unchanged.
     """
-    aside = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(aside, file)
+        write_whole(file, content)
     except OSError as error:
         raise ReadingError(f"{file} cannot be written: {error.strerror or error}; free some space.") from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from netcaliper.errors import CorruptReading, InputError, ReadingError
+from netcaliper.reading.whole_file import write_whole
 
 _ABOUT = "work.json"
 
@@ -95,21 +96,12 @@ class WorkFolder:
         return self.path / f"{name}.safetensors"
 
     def _write(self, file: Path, content: bytes) -> None:
-        aside = file.with_name(f".{file.name}.{os.getpid()}.partial")
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(aside, file)
+            write_whole(file, content)
         except OSError as error:
-            aside.unlink(missing_ok=True)
             with suppress(OSError):  # a folder that holds something stays
                 self.path.rmdir()
             raise ReadingError(
                 f"`state` {str(self.path)!r} cannot be written: {error.strerror or error}; free some space or name "
                 "another folder; what is in it already is used again."
             ) from error
-        finally:
-            aside.unlink(missing_ok=True)

@@ -31,7 +31,7 @@ from netcaliper.trace.names import module_path, operation, short
 from netcaliper.trace.path_operands import SUMS, Operands, unit_axis
 from netcaliper.trace.path_states import State, States
 from netcaliper.trace.program import Step, Values, bound
-from netcaliper.trace.rules import POINTWISE, RULES, SHAPES, Call, Layer, extreme, move, pad, reduce_, spatial
+from netcaliper.trace.rules import POINTWISE, RULES, SHAPES, Call, Layer, extreme, move, pad, ranked, reduce_, spatial
 from netcaliper.trace.site import Site
 from netcaliper.trace.weighted import Weighted, match
 
@@ -262,7 +262,7 @@ class _Walk:
         made, rank = weighted.makes % out.dim(), out.dim()
         if mixed.shape[axis] > 1:
             mixed = mixed.repeat_interleave(int(out.shape[made]) // groups, axis)
-        mixed = mixed.squeeze(axis) if mixed.dim() > rank else _ranked(mixed, rank)  # a weight may be a vector
+        mixed = mixed.squeeze(axis) if mixed.dim() > rank else ranked(mixed, rank)  # a weight may be a vector
         self._enter(node, out, [mixed, *[None] * (len(value) - 1)] if several else mixed, (operand,))
         self.axis[node] = made
         if bool((mixed < 0).all()) and bool((mixed != NONE).any()) and operand not in self.after_gap:
@@ -282,7 +282,7 @@ class _Walk:
         active = self.active.get(name, torch.ones(units, dtype=torch.bool)) if site else torch.ones(1, dtype=torch.bool)
         absent = self.absent.get(name, torch.zeros(units, dtype=torch.bool)) if site else ~active
         axis = site.axis if site is not None else 0
-        return self.states.step(_ranked(ids, value.dim()), axis, len(self.names) - 1, active, absent)
+        return self.states.step(ranked(ids, value.dim()), axis, len(self.names) - 1, active, absent)
 
     # ---- everything else
 
@@ -306,14 +306,14 @@ class _Walk:
         else:
             ids, followed = self._by_rule(node, op, value, values, carrying)
             if isinstance(ids, Tensor):
-                ids = _ranked(ids, rank)
+                ids = ranked(ids, rank)
             self._enter(node, value, ids, followed)
 
     def _scalar(self, node: Node, value: Tensor, root: Node, operand: Node) -> None:
         """Follow a scalar function of one earlier value: where its region ends in a nonlinearity units lie."""
         if node in self.regions.joins or node in self.regions.absorbed:
             operand = root
-        ids = _ranked(self._of(operand), value.dim())
+        ids = ranked(self._of(operand), value.dim())
         if self.regions.exits(node) and not self._is_no_unit(node):
             ids = self._units(node, ids, value)
         self._enter(node, value, ids, (operand,))
@@ -331,11 +331,11 @@ class _Walk:
     def _sum(self, node: Node, value: Tensor, carrying: tuple[Node, ...]) -> None:
         carrying = self.operands.without_statistics(carrying)
         if len(carrying) == 1:
-            self._enter(node, value, _ranked(self._of(carrying[0]), value.dim()), carrying)
+            self._enter(node, value, ranked(self._of(carrying[0]), value.dim()), carrying)
             return
         branches = [branch for n in carrying for branch in self.operands.branches(n, self.sums)]
         self.sums[node] = branches
-        ids = self.states.branches([_ranked(self._of(branch), value.dim()) for branch in branches])
+        ids = self.states.branches([ranked(self._of(branch), value.dim()) for branch in branches])
         self._enter(node, value, ids, tuple(branches))
 
     def _product(self, node: Node, value: Tensor, carrying: tuple[Node, ...]) -> None:
@@ -363,7 +363,7 @@ class _Walk:
         self._enter(node, value, self._mean(value, carrying), carrying)
 
     def _mean(self, value: Tensor, nodes: tuple[Node, ...]) -> Ids:
-        ids = [_ranked(self._of(n), value.dim()) for n in nodes]
+        ids = [ranked(self._of(n), value.dim()) for n in nodes]
         return ids[0] if len(ids) == 1 else self.states.branches(ids)
 
     def _glu(self, node: Node, value: Tensor, operand: Node) -> None:
@@ -387,9 +387,9 @@ class _Walk:
                 ids = self.states.positions(ids, [axis])
             else:
                 ids = self.states.dense(ids, axis, int(n.meta["val"].shape[axis]))
-            parts.append(_ranked(ids, value.dim()) if ids.dim() <= value.dim() else ids.squeeze(axis))
+            parts.append(ranked(ids, value.dim()) if ids.dim() <= value.dim() else ids.squeeze(axis))
         added = tuple(n for n in carrying if n not in (a, b))
-        parts += [_ranked(self._of(n), value.dim()) for n in added]
+        parts += [ranked(self._of(n), value.dim()) for n in added]
         if softmax:
             self._mark(node).not_counted.append("softmax")
         if len(followed) > 1:
@@ -496,10 +496,6 @@ class _Walk:
         if isinstance(value, Tensor):
             return torch.full([1] * value.dim(), number)
         return [torch.full([1] * v.dim(), number) if isinstance(v, Tensor) else None for v in value]
-
-
-def _ranked(ids: Ids, rank: int) -> Ids:
-    return ids.reshape([1] * (rank - ids.dim()) + list(ids.shape)) if ids.dim() < rank else ids
 
 
 def _place(node: Node) -> str:

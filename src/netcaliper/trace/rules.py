@@ -71,7 +71,7 @@ def _axis(axis: int, rank: int) -> int:
     return axis + rank if axis < 0 else axis
 
 
-def _rank(ids: Ids, rank: int) -> Ids:
+def ranked(ids: Ids, rank: int) -> Ids:
     """Give ids the rank of a value that they are broadcast to."""
     return ids.reshape([1] * (rank - ids.dim()) + list(ids.shape)) if ids.dim() < rank else ids
 
@@ -79,7 +79,7 @@ def _rank(ids: Ids, rank: int) -> Ids:
 def pointwise(call: Call, layers: Layers) -> Layer:
     """Elementwise: ids pass; scaling by a statistic of the same carrier is a normalization and is noted."""
     rank = call.value.dim() if isinstance(call.value, Tensor) else _only(layers).ids.dim()
-    parts = [replace(layer, ids=_rank(layer.ids, rank)) for layer in layers.values()]
+    parts = [replace(layer, ids=ranked(layer.ids, rank)) for layer in layers.values()]
     carrying = [part for part in parts if not part.statistic] or parts
     ids = carrying[0].ids
     for part in carrying[1:]:
@@ -206,7 +206,7 @@ def along_axis(index: int) -> Rule:
 def contract(call: Call, layer: Layer, axis: int) -> Layer:
     """Contract one axis of an operand: its units mix; units on other axes stay, and do not vary on the new axis."""
     rank = call.value.dim()
-    ids = _rank(layer.ids, rank)
+    ids = ranked(layer.ids, rank)
     axis = _axis(axis, rank)
     if axis in varying(ids):
         return Layer(torch.full([1] * rank, MIXED), (*layer.through, call.name))
