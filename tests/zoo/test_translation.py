@@ -209,7 +209,14 @@ def test_empty_lines_and_files_are_refused(folder):
         multi30k(folder, "test", options=TranslationOptions(vocabulary=300, held_out="val"))
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"\xff\xfe broken"), gzip.compress(b"long" * 99)[:18]])
+DAMAGED = {
+    "not gzip": b"no gzip",
+    "not UTF-8": gzip.compress(b"\xff\xfe broken", mtime=0),
+    "cut off": gzip.compress(b"long" * 99, mtime=0)[:18],
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
 def test_damaged_files_are_refused(folder, content):
     (folder / "train.de.gz").write_bytes(content)
     with pytest.raises(SpecError, match=r"'train\.de\.gz' cannot be read as text"):
