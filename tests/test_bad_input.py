@@ -230,7 +230,7 @@ def test_an_existing_folder(reading, tmp_path):
 
 
 DAMAGE = {
-    "not JSON": ("reading.json", lambda text: text[:-9], CorruptReading, "Measure again"),
+    "not JSON": ("reading.json", lambda text: text[:-9], CorruptReading, "Make it again"),
     "another record": ("reading.json", lambda text: b"{}", CorruptReading, "is not a netcaliper reading"),
     "a field that no reading has": ("reading.json", lambda text: text.replace(b'"skipped"', b'"skiped"'), CorruptReading, "skiped`"),
     "arrays of another reading": ("arrays.safetensors", lambda text: text[:-1] + b"x", CorruptReading, "SHA-256"),

@@ -9,7 +9,8 @@
     │       └── Diverged      a training whose loss is no longer finite
     ├── TraceError            a model that cannot be read
     │   ├── ExportRefused     torch.export cannot turn it into a graph; names the line of its code
-    │   └── ReplayMismatch    the graph does not reproduce the model's own outputs
+    │   ├── ReplayMismatch    the graph does not reproduce the model's own outputs
+    │   └── CutRefused        units or blocks that cannot be taken out of the module; they stay
     └── ReadingError          a record on disk
         ├── OutputExists      something is already there; nothing is overwritten silently
         ├── CorruptReading    not a reading, or damaged
@@ -56,6 +57,19 @@ class ExportRefused(TraceError):
 
 class ReplayMismatch(TraceError):
     """The traced graph does not reproduce the model's own outputs."""
+
+
+class CutRefused(TraceError):
+    """Units or blocks cannot be taken out of the module, or not without another answer; they stay.
+
+    Attributes:
+        dimensions: names of the dimensions (or residual blocks) to leave as they are.
+    """
+
+    def __init__(self, message: str, dimensions: tuple[str, ...] = ()) -> None:
+        """Hold the message, and what would have to stay."""
+        super().__init__(message)
+        self.dimensions = dimensions
 
 
 class ReadingError(NetcaliperError):

@@ -3,10 +3,13 @@
 import pytest
 
 import netcaliper as nc
+import shrinking_readings
 from layers_readings import one
 from linearization_readings import swept
-from netcaliper.cli.written import PAGE, reading_facts, show_written, write_reading
+from netcaliper.cli.written import PAGE, reading_facts, show_written, write_page, write_reading
 from netcaliper.errors import OutputExists
+from netcaliper.reading.shrinking_folder import PLAN, PROOF, plan_bytes, proof_bytes
+from netcaliper.reading.writing import write_folder
 from readings import small
 
 
@@ -34,3 +37,23 @@ def test_facts_hold_the_cost_and_no_arrays(make):
 def test_what_was_not_kept_is_said(capsys):
     show_written(one(), None, None)
     assert "not saved" in capsys.readouterr().out
+
+
+def test_the_page_of_a_shrunk_network_is_written_beside_its_plan_and_shown(tmp_path, capsys):
+    made = shrinking_readings.halved()
+    folder = write_folder(tmp_path / "small", {PLAN: plan_bytes(made.plan), PROOF: proof_bytes(made.proof)})
+    page = write_page(folder, replace=False)
+    assert page == folder / PAGE
+    show_written(made, folder, page)
+    assert "49.6 % fewer parameters" in capsys.readouterr().out
+
+
+def test_an_interrupt_between_the_files_and_the_page_says_what_is_safe(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("netcaliper.report.page.write", interrupted)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        write_reading(one(), tmp_path / "reading", replace=False)
+    assert "`netcaliper report" in stop.value.__notes__[0]
+    assert nc.load(tmp_path / "reading") is not None

@@ -6,7 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netcaliper.reading.numerals import count, decimal, interval, percent, plural, points, sampled, span, units
+from netcaliper.reading.numerals import (
+    byte_size,
+    count,
+    decimal,
+    interval,
+    percent,
+    plural,
+    points,
+    sampled,
+    seconds,
+    short,
+    span,
+    units,
+)
 from netcaliper.reading.schema import Share
 
 
@@ -46,3 +59,13 @@ def test_counts_nouns_and_intervals():
 def test_differences_have_their_sign_and_indices_two_decimals():
     assert (points(0.041), points(-0.006), points(0.03, 0.052)) == ("+4.1", "-0.6", "+3.0 to +5.2")
     assert (decimal(0.316), decimal(None), decimal(math.nan)) == ("0.32", "–", "–")
+
+
+def test_large_numbers_bytes_and_short_times_have_three_digits():
+    assert [short(n) for n in (999, 1000, 155_432, 999_499, 999_999, 12_345_678, 4_100_000_000, 3 * 10**12)] == [
+        "999", "1 k", "155 k", "999 k", "1000 k", "12.3 M", "4.1 G", "3 T",
+    ]  # fmt: skip
+    assert [byte_size(n) for n in (None, 0, 1023, 1024, 1_120_000, 1_048_000, 5 * 2**30)] == [
+        "–", "0 B", "1,023 B", "1 KiB", "1.07 MiB", "1,023 KiB", "5 GiB",
+    ]  # fmt: skip
+    assert [seconds(s) for s in (None, 2.5, 0.00321, 4.2e-5)] == ["–", "2.5 s", "3.21 ms", "42 µs"]

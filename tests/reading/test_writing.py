@@ -14,8 +14,8 @@ from netcaliper.errors import OutputExists, ReadingError
 from netcaliper.reading import writing
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import Cost
-from netcaliper.reading.store import load, load_as
-from netcaliper.reading.writing import ARRAYS, COST, RECORD, save
+from netcaliper.reading.store import load_as
+from netcaliper.reading.writing import ARRAYS, COST, RECORD, save, write_folder
 
 
 @pytest.mark.parametrize("make", [readings.small, readings.whole])
@@ -182,4 +182,12 @@ def test_strided_arrays_are_stored_as_they_read(tmp_path):
     reading = readings.small()
     strided = np.arange(128.0)[::-2]
     save(reading.model_copy(update={"arrays": {"0/r2": strided}}), tmp_path / "out")
-    np.testing.assert_array_equal(load(tmp_path / "out").arrays["0/r2"], strided)
+    np.testing.assert_array_equal(load_as(Reading, tmp_path / "out").arrays["0/r2"], strided)
+
+
+def test_files_replace_those_of_the_same_name_and_keep_the_others(tmp_path):
+    out = tmp_path / "deep" / "out"
+    assert write_folder(out, {"a": b"1", "b": b"2"}) == out
+    write_folder(out, {"a": b"3"})
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {"a": b"3", "b": b"2"}
+    assert [path.name for path in out.parent.iterdir()] == ["out"]

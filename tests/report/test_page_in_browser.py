@@ -7,6 +7,7 @@ import pytest
 import layers_readings
 import linearization_readings
 import readings
+import shrinking_readings
 from netcaliper.report.page import write
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
@@ -326,4 +327,24 @@ def test_channels_of_a_site_can_be_sorted(visit):
 def test_a_large_linearization_opens(visit):
     page, said, _, _ = visit(linearization_readings.wide(120, 4096), 1280)
     assert page.locator("#chart-alphas canvas").count() == 1
+    assert said == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_page_of_a_shrunk_network_draws_asks_for_nothing_and_shows_all(visit, width, scheme):
+    page, said, asked, address = visit(shrinking_readings.halved(), width, scheme)
+    assert asked == [address]
+    chart = page.locator("#chart-shrinking_curve svg")
+    assert chart.bounding_box()["x"] + chart.bounding_box()["width"] <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#table-curve").is_hidden()
+    page.locator("summary", has_text="The trade-off").click()
+    assert page.locator("#table-curve").is_visible()
+    page.locator("#switches-shrinking_curve").get_by_label("multiply-adds").check()
+    page.wait_for_function(
+        "document.querySelector('#chart-shrinking_curve svg').textContent.includes('multiply-adds, of those')"
+    )
+    bars = page.locator("#table-sites .mini").evaluate_all("bars => bars.map(bar => bar.getBoundingClientRect().width)")
+    units = [site.before for site in shrinking_readings.sites()]
+    assert bars == pytest.approx([max(bars) * n / max(units) for n in units], rel=0.03, abs=1)
     assert said == []

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import netcaliper
+from netcaliper.cli.apply import apply
 from netcaliper.cli.compare import compare
 from netcaliper.cli.demo import demo
 from netcaliper.cli.diff import diff
@@ -19,6 +20,8 @@ from netcaliper.cli.linearize import linearize
 from netcaliper.cli.measure import measure
 from netcaliper.cli.printing import note
 from netcaliper.cli.report import report
+from netcaliper.cli.shrink import shrink
+from netcaliper.cli.shrunk import TYPED
 from netcaliper.cli.trace import trace
 from netcaliper.cli.train import train
 from netcaliper.errors import NetcaliperError
@@ -34,6 +37,11 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names in the order in which they were added."""
         return list(self.commands)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, and keep them as they were typed: a page says the command that made it."""
+        TYPED.set(tuple(args))
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command.
@@ -80,7 +88,7 @@ def _options(
     pass
 
 
-for command in (demo, train, trace, measure, layers, compare, linearize, report, diff, doctor):
+for command in (demo, train, trace, measure, layers, compare, linearize, shrink, apply, report, diff, doctor):
     app.command()(command)
 
 

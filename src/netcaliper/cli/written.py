@@ -8,6 +8,7 @@ from netcaliper.cli.printing import say
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.linearization_reading import LinearizationReading
 from netcaliper.reading.reading import Reading
+from netcaliper.reading.shrinking import ShrinkReading
 
 PAGE = "report.html"
 
@@ -18,15 +19,20 @@ def write_reading(reading: Reading | LayersReading | LinearizationReading, folde
     Returns:
         The page.
     """
+    reading.save(folder, replace=replace)
+    return write_page(folder, replace=replace)
+
+
+def write_page(folder: Path, *, replace: bool) -> Path:
+    """Write the page of what a folder holds beside it; an interrupt or an error says what is already safe."""
     from netcaliper.reading.store import load
     from netcaliper.report.page import write
 
-    reading.save(folder, replace=replace)
     try:
         # From the disk, so that it is the page that `netcaliper report` would write.
         return write(load(folder), folder / PAGE, replace=replace)
     except KeyboardInterrupt as stop:
-        stop.add_note(f"the reading in {folder} is complete, its page is not: `netcaliper report {folder}` writes it")
+        stop.add_note(f"what is in {folder} is complete, its page is not: `netcaliper report {folder}` writes it")
         raise
 
 
@@ -35,11 +41,15 @@ def reading_facts(reading: Reading | LayersReading | LinearizationReading) -> di
     return reading.model_dump(mode="python") | {"cost": reading.cost.model_dump(mode="python")}
 
 
-def show_written(reading: Reading | LayersReading | LinearizationReading, out: Path | None, page: Path | None) -> None:
+def show_written(
+    reading: Reading | LayersReading | LinearizationReading | ShrinkReading, out: Path | None, page: Path | None
+) -> None:
     """Print a reading, and where it is."""
-    from netcaliper.report import layers_terminal, linearization_terminal, terminal
+    from netcaliper.report import layers_terminal, linearization_terminal, shrinking_terminal, terminal
 
-    if isinstance(reading, LinearizationReading):
+    if isinstance(reading, ShrinkReading):
+        shrinking_terminal.show(reading)
+    elif isinstance(reading, LinearizationReading):
         linearization_terminal.show(reading)
     elif isinstance(reading, LayersReading):
         layers_terminal.show(reading)

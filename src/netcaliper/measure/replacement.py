@@ -156,7 +156,7 @@ def compare(
     Returns:
         An agreement by name, or why there is none, in words.
     """
-    untouched, summary = untouched or Remembered(graph), _Summary()
+    untouched, summary = untouched or Remembered(graph), Summary()
     each: dict[str, list[np.ndarray]] = {name: [] for name in variants}
     largest = dict.fromkeys(variants, 0.0)
     for number, batch in enumerate(batches):
@@ -182,7 +182,7 @@ def compare(
     return found
 
 
-class _Summary:
+class Summary:
     """How the predictions of the untouched network spread."""
 
     def __init__(self) -> None:

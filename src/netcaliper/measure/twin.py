@@ -15,11 +15,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from netcaliper.errors import InputError
 from netcaliper.fit.seeds import seeded
 from netcaliper.measure.examples import chosen_examples
+from netcaliper.measure.norm_statistics import batch_norms, estimate_norms
 from netcaliper.measure.protocol import Plan
 from netcaliper.stats.sampling import CALIBRATE
 from netcaliper.trace.batches import Batch, regrouped
@@ -49,7 +49,7 @@ class TwinGraph:
 
 def twin_passes(graph: Graph, plan: Plan) -> float:
     """Return what estimating the BatchNorm statistics of a twin will cost, in forward passes of all the data."""
-    return plan.sizes["calibrate"] / plan.examples if _norms(graph.model) else 0.0
+    return plan.sizes["calibrate"] / plan.examples if batch_norms(graph.model) else 0.0
 
 
 def make_twin(
@@ -96,7 +96,7 @@ def make_twin(
     if others:
         shown = ", ".join(f"`{name}`" for name in others[:4]) + (", ..." if len(others) > 4 else "")
         warnings.append(f"{len(others)} running statistics outside BatchNorm modules were not estimated anew: {shown}.")
-    if not _norms(graph.model):
+    if not batch_norms(graph.model):
         return TwinGraph(untrained, kind, seed, tuple(warnings))
     module = _copy(untrained)
     if isinstance(module, str):
@@ -107,7 +107,7 @@ def make_twin(
             f"BatchNorm statistics come from batches of {graph.traced_batch} examples, the only size that the graph "
             "takes."
         )
-    statistics = _estimated(module, _batches(untrained, data, plan))
+    statistics = estimate_norms(module, _batches(untrained, data, plan))
     if not statistics:
         warnings.append("BatchNorm statistics were not estimated anew: too few calibrate examples for one batch.")
     settled = untrained.with_state(untrained.program.tensors | statistics)
@@ -202,34 +202,6 @@ def _attribute(module: nn.Module, name: str) -> Tensor | None:
 # ---- BatchNorm
 
 
-def _norms(module: nn.Module) -> dict[str, _BatchNorm]:
-    """Return the BatchNorm modules with running statistics, shared ones under each of their names."""
-    named = module.named_modules(remove_duplicate=False)
-    return {name: m for name, m in named if isinstance(m, _BatchNorm) and m.running_mean is not None}
-
-
-def _estimated(module: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-    """Estimate the BatchNorm statistics of a module; return its new buffers by name.
-
-    ``torch.optim.swa_utils.update_bn`` is not used: it puts the whole model in train mode, so that dropout and
-    stochastic depth would be on while the statistics are taken, and off when they are read.
-    """
-    norms = _norms(module)
-    for norm in norms.values():
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over batches
-        norm.training = True
-    with torch.no_grad():
-        for batch in batches:
-            module(*batch.args, **batch.kwargs)
-    statistics: dict[str, Tensor] = {}
-    for name, norm in norms.items():
-        if norm.num_batches_tracked is not None and int(norm.num_batches_tracked):
-            prefix = f"{name}." if name else ""
-            statistics |= {f"{prefix}{buffer}": tensor for buffer, tensor in norm.named_buffers(recurse=False)}
-    return statistics
-
-
 def _batches(graph: Graph, data: Iterable[Any], plan: Plan) -> Iterator[Batch]:
     """Give the calibrate examples as the module takes them, leaving out what is too few for a variance."""
     settings = {key: value for key, value in graph.example.kwargs.items() if not isinstance(value, Tensor)}
@@ -257,7 +229,7 @@ def _copy(graph: Graph) -> nn.Module | str:
 
 def _other_statistics(graph: Graph) -> list[str]:
     """Name running statistics that are in no BatchNorm module: by what they are called, or by what reads them."""
-    known = {f"{name}.{buffer}".removeprefix(".") for name in _norms(graph.model) for buffer in _BUFFERS}
+    known = {f"{name}.{buffer}".removeprefix(".") for name in batch_norms(graph.model) for buffer in _BUFFERS}
     called = [name for name in graph.program.tensors if name.rpartition(".")[2] in _BUFFERS]
     names = graph.program.parameters
     for step in graph.program.steps:

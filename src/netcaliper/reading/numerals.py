@@ -49,6 +49,35 @@ def points(low: float, high: float | None = None) -> str:
     return f"{100 * low:+.1f}" if high is None else f"{100 * low:+.1f} to {100 * high:+.1f}"
 
 
+def short(number: int) -> str:
+    """Write a large number with three digits and a unit, e.g. ``155 k``, ``12.3 M``."""
+    for size, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {suffix}" if number / size < 999.5 else f"{number / size:.0f} {suffix}"
+    return count(number)
+
+
+def byte_size(value: int | None) -> str:
+    """Write a number of bytes with three digits, e.g. ``1.07 MiB``; an en dash where nothing was measured."""
+    if value is None:
+        return MISSING
+    for size, suffix in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= size:
+            scaled = value / size
+            return f"{scaled:.3g} {suffix}" if scaled < 999.5 else f"{scaled:,.0f} {suffix}"
+    return f"{value:,} B"
+
+
+def seconds(value: float | None) -> str:
+    """Write a short time with three digits, e.g. ``3.21 ms``; an en dash where nothing was measured."""
+    if value is None:
+        return MISSING
+    for size, suffix in ((1.0, "s"), (1e-3, "ms")):
+        if value >= size:
+            return f"{value / size:.3g} {suffix}"
+    return f"{value / 1e-6:.3g} µs"
+
+
 def decimal(value: float | None) -> str:
     """Write an index with two decimals, e.g. ``0.32``; an en dash where nothing was measured."""
     return MISSING if value is None or math.isnan(value) else f"{value:.2f}"

@@ -20,11 +20,14 @@ from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.linearization_reading import LinearizationReading
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import Cost
+from netcaliper.reading.shrinking import ShrinkReading
+from netcaliper.reading.shrinking_folder import holds_shrinking, read_shrinking
 from netcaliper.reading.writing import (
     ARRAYS,
     COST,
     RECORD,
     corrupt,
+    first_problem,
     read_file,
     read_json,
     save,
@@ -32,8 +35,8 @@ from netcaliper.reading.writing import (
 
 __all__ = ["load", "load_as", "save"]
 
-AnyReading = Reading | LayersReading | LinearizationReading
-OPENED: dict[str, type[AnyReading]] = {
+AnyReading = Reading | LayersReading | LinearizationReading | ShrinkReading
+OPENED: dict[str, type[Reading | LayersReading | LinearizationReading]] = {
     UNITS.format: Reading,
     LAYERS.format: LayersReading,
     LINEARIZATION.format: LinearizationReading,
@@ -49,8 +52,8 @@ ENVELOPE = frozenset({"format", "arrays_sha256"})
 def load(folder: str | PathLike[str]) -> AnyReading:
     """Open a reading that ``save`` wrote.
 
-    It is one of units (``nc.measure``), of layers (``nc.layers``, ``nc.compare``) or of a linearization
-    (``nc.linearize``).
+    It is one of units (``nc.measure``), of layers (``nc.layers``, ``nc.compare``), of a linearization
+    (``nc.linearize``), or the plan and the proof of a shrunk network (``nc.shrink``).
 
     Args:
         folder: the folder of the reading.
@@ -70,6 +73,8 @@ def load(folder: str | PathLike[str]) -> AnyReading:
             f"`folder` must be a folder with {RECORD} in it, but {source} {what}; "
             "give the folder that `netcaliper measure --out` or `reading.save` wrote."
         )
+    if holds_shrinking(source):
+        return read_shrinking(source)
     record = read_json(source, RECORD)
     version = record.get("schema_version")
     kind = FORMATS.get(str(record.get("format")))
@@ -89,11 +94,11 @@ def load(folder: str | PathLike[str]) -> AnyReading:
     try:
         parsed_cost = Cost.model_validate(cost)
     except ValidationError as error:
-        raise corrupt(source, COST, _first(error)) from error
+        raise corrupt(source, COST, first_problem(error)) from error
     try:
         reading = OPENED[kind.format].model_validate({**fields, "arrays": arrays, "cost": parsed_cost})
     except ValidationError as error:
-        raise corrupt(source, RECORD, _first(error)) from error
+        raise corrupt(source, RECORD, first_problem(error)) from error
     problem = kind.contradiction(reading)
     if problem:
         raise corrupt(source, ARRAYS if problem.startswith("array") else RECORD, problem)
@@ -120,6 +125,7 @@ def load_as(kind: type[R], folder: str | PathLike[str]) -> R:
             Reading: "units (from `netcaliper measure`)",
             LayersReading: "layers (from `netcaliper layers`)",
             LinearizationReading: "a linearization (from `netcaliper linearize`)",
+            ShrinkReading: "a shrunk network (from `netcaliper shrink`)",
         }
         raise InputError(
             f"`folder` must hold a reading of {words[kind]}, but {folder} holds one of {words[type(reading)]}; "
@@ -139,10 +145,3 @@ def _arrays(source: Path, expected: Any) -> dict[str, np.ndarray]:
         return safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise corrupt(source, ARRAYS, f"it is not a safetensors file ({error})") from error
-
-
-def _first(error: ValidationError) -> str:
-    """Say where a record breaks the schema and how, in one line."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in problem["loc"]) or "the record"
-    return f"`{place}`: {problem['msg']}"

@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+from pydantic import ValidationError
 
 from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
 from netcaliper.reading.kinds import FORMATS, AnyRecord, kind_of
@@ -57,7 +59,26 @@ def save(reading: AnyRecord, folder: str | PathLike[str], *, replace: bool = Fal
         raise InputError(f"`reading` cannot be written: {problem}.")
     try:
         check_target(target, replace=replace)
-        files = _files(reading)
+    except OSError as error:
+        raise _refused(target, error) from error
+    return write_folder(target, _files(reading))
+
+
+def write_folder(target: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files to a folder, all or nothing: aside, flushed to disk, and renamed.
+
+    Args:
+        target: the folder; parents are made. If it exists, files in it that have other names are kept: whether it may
+            be replaced is for the caller to check.
+        files: content by name.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ReadingError: the disk refused; what was there before is untouched.
+    """
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         aside.mkdir()
@@ -67,7 +88,7 @@ def save(reading: AnyRecord, folder: str | PathLike[str], *, replace: bool = Fal
         for name, content in files.items():
             _write(aside / name, content)
         _sync_folder(aside)
-        _move(aside, target)
+        _move(aside, target, files)
         _sync_folder(target.parent)
     except OSError as error:
         raise _refused(target, error) from error
@@ -81,10 +102,10 @@ def _files(reading: AnyRecord) -> dict[str, bytes]:
     arrays = safetensors.numpy.save({key: np.ascontiguousarray(reading.arrays[key]) for key in sorted(reading.arrays)})
     record = reading.model_dump(mode="python")
     record |= {"format": kind_of(reading).format, "arrays_sha256": hashlib.sha256(arrays).hexdigest()}
-    return {RECORD: _dump(record), ARRAYS: arrays, COST: _dump(reading.cost.model_dump(mode="python"))}
+    return {RECORD: json_bytes(record), ARRAYS: arrays, COST: json_bytes(reading.cost.model_dump(mode="python"))}
 
 
-def _dump(value: Any) -> bytes:
+def json_bytes(value: Any) -> bytes:
     """Write JSON with sorted keys, shortest round-trip floats and a final newline; no NaN literal, which JSON lacks."""
     text = json.dumps(_finite(value), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     # A lone surrogate has no UTF-8 form; its backslash form is a valid JSON escape of the same character.
@@ -150,7 +171,7 @@ def check_target(target: Path, *, replace: bool) -> None:
         )
 
 
-def _move(aside: Path, target: Path) -> None:
+def _move(aside: Path, target: Path, written: Mapping[str, bytes]) -> None:
     """Rename the finished folder into place; the old one steps aside first and its other files move along."""
     if not target.exists():
         os.rename(aside, target)
@@ -160,7 +181,7 @@ def _move(aside: Path, target: Path) -> None:
     try:
         os.rename(target, old)
         for entry in sorted(old.iterdir()):
-            if entry.name not in {RECORD, ARRAYS, COST}:
+            if entry.name not in written:
                 os.rename(entry, aside / entry.name)
                 moved.append(entry.name)
         os.rename(aside, target)
@@ -171,10 +192,10 @@ def _move(aside: Path, target: Path) -> None:
             os.rename(old, target)
         old.parent.rmdir()
         raise
-    # Only our own three files are left in the old folder: they are the only ones that are ever deleted. The new reading
+    # Only our own files are left in the old folder: they are the only ones that are ever deleted. The new reading
     # is in place by now, so what cannot be tidied up is no failure.
     with suppress(OSError):
-        for name in (RECORD, ARRAYS, COST):
+        for name in written:
             (old / name).unlink(missing_ok=True)
         old.rmdir()
         old.parent.rmdir()
@@ -214,7 +235,14 @@ def read_file(source: Path, name: str) -> bytes:
 
 def corrupt(source: Path, name: str, why: str) -> CorruptReading:
     """Make the error that names a damaged file and why."""
-    return CorruptReading(f"{source / name} is damaged or not part of a reading: {why}. Measure again to replace it.")
+    return CorruptReading(f"{source / name} is damaged or not part of a reading: {why}. Make it again to replace it.")
+
+
+def first_problem(error: ValidationError) -> str:
+    """Say where a record breaks the schema and how, in one line."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in problem["loc"]) or "the record"
+    return f"`{place}`: {problem['msg']}"
 
 
 def _refused(target: Path, error: OSError) -> ReadingError:

@@ -13,6 +13,7 @@ from netcaliper.errors import InputError, OutputExists, ReadingError
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.linearization import LinearizationRecord
 from netcaliper.reading.reading import Reading
+from netcaliper.reading.shrinking import ShrinkReading
 from netcaliper.report.figures import Figure, draw_all
 
 Format = Literal["pdf", "svg", "png"]
@@ -51,7 +52,7 @@ CONFIG = {
 
 
 def export(
-    reading: Reading | LayersReading | LinearizationRecord,
+    reading: Reading | LayersReading | LinearizationRecord | ShrinkReading,
     folder: str | PathLike[str],
     formats: Sequence[str] = FORMATS,
     *,

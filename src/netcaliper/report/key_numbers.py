@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from netcaliper.reading.headline import twin_name
 from netcaliper.reading.left_open import undefined
-from netcaliper.reading.numerals import MISSING, count, interval, percent, plural, sampled
+from netcaliper.reading.numerals import MISSING, count, interval, percent, plural, sampled, short
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import NetworkReading
 
@@ -66,8 +66,8 @@ def key_numbers(reading: Reading) -> list[dict[str, str]]:
                 *_beside(reading, None if theirs is None else f"{theirs:.2f}"),
             )
         )
-    macs = f"{_short(network.macs)} multiply-adds an example"
-    return [*keys, _key("Parameters", _short(network.parameters), macs)]
+    macs = f"{short(network.macs)} multiply-adds an example"
+    return [*keys, _key("Parameters", short(network.parameters), macs)]
 
 
 def _key(label: str, value: str, *notes: str) -> dict[str, str]:
@@ -90,11 +90,3 @@ def _prunable(network: NetworkReading, warnings: Sequence[str]) -> tuple[str | N
     return percent(
         share.value
     ), "" if share.low is None else f"{interval(share)}, {plural(ablation.permutations, 'order')}"
-
-
-def _short(number: int) -> str:
-    """Write a large number with three digits and a unit, e.g. ``155 k``, ``12.3 M``."""
-    for size, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= size:
-            return f"{number / size:.3g} {suffix}" if number / size < 999.5 else f"{number / size:.0f} {suffix}"
-    return count(number)

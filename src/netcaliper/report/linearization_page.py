@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from netcaliper.reading.linearization import Core, LinearizationRecord
 from netcaliper.reading.linearization_headline import all_warnings, headline, lead, quality
-from netcaliper.reading.numerals import MISSING, count, decimal, percent, plural
+from netcaliper.reading.numerals import MISSING, count, decimal, percent, plural, short
 from netcaliper.report.figures import draw_all
 from netcaliper.report.figures.figure import Figure
 from netcaliper.report.layers_tables import Table
@@ -117,8 +117,8 @@ def _keys(record: LinearizationRecord) -> list[dict[str, str]]:
         note = f"points; {100 * point.lost.low:.1f} to {100 * point.lost.high:.1f}, each one-sided 95 %"
         keys.append(_key("The core loses", f"{100 * point.lost.value:.1f}", note))
     if point.calls is not None and point.calls_before:
-        note = f"of {_short(point.calls_before)} an example; {bend}"
-        keys.append(_key("Nonlinear calls", _short(point.calls), note))
+        note = f"of {short(point.calls_before)} an example; {bend}"
+        keys.append(_key("Nonlinear calls", short(point.calls), note))
     if point.agreement is not None:
         keys.append(_key("Same answers", percent(point.agreement), "as the network that was given"))
     return keys + (_given(record) if len(keys) < 8 else [])
@@ -167,14 +167,6 @@ def _value(record: LinearizationRecord, place: int) -> str:
 
 def _tenth(value: float | None) -> str:
     return MISSING if value is None else f"{value:.1f}"
-
-
-def _short(number: int) -> str:
-    """Write a large number with three digits, e.g. ``188 k``."""
-    for size, suffix in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= size:
-            return f"{number / size:.3g} {suffix}"
-    return count(number)
 
 
 def _protocol(record: LinearizationRecord) -> list[tuple[str, str]]:

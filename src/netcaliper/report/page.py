@@ -12,8 +12,9 @@ from netcaliper.reading.left_open import all_warnings, reasons
 from netcaliper.reading.linearization import LinearizationRecord
 from netcaliper.reading.numerals import MISSING, count, plural
 from netcaliper.reading.reading import Reading
+from netcaliper.reading.shrinking import ShrinkReading
 from netcaliper.reading.verdicts import verdict
-from netcaliper.report import layers_page, linearization_page
+from netcaliper.report import layers_page, linearization_page, shrinking_page
 from netcaliper.report.enough import enough
 from netcaliper.report.figures import draw_all
 from netcaliper.report.key_numbers import key_numbers
@@ -31,17 +32,19 @@ SECTIONS: tuple[tuple[str, str, Layout, tuple[str, ...]], ...] = (
 MOST_NAMES = 3
 
 
-def render(reading: Reading | LayersReading | LinearizationRecord) -> str:
+def render(reading: Reading | LayersReading | LinearizationRecord | ShrinkReading) -> str:
     """Render a reading as one HTML page without any outside reference.
 
     Every word of the reading is escaped. The chart library is inlined once, the charts are data.
 
     Args:
-        reading: the record, of units, of layers or of a linearization; a model is never needed.
+        reading: the record, of units, of layers, of a linearization or of a shrunk network; a model is never needed.
 
     Returns:
         The page.
     """
+    if isinstance(reading, ShrinkReading):
+        return shrinking_page.render(reading)
     if isinstance(reading, LinearizationRecord):
         return linearization_page.render(reading)
     return layers_page.render(reading) if isinstance(reading, LayersReading) else _units(reading)
@@ -76,7 +79,10 @@ def _units(reading: Reading) -> str:
 
 
 def write(
-    reading: Reading | LayersReading | LinearizationRecord, path: str | PathLike[str], *, replace: bool = False
+    reading: Reading | LayersReading | LinearizationRecord | ShrinkReading,
+    path: str | PathLike[str],
+    *,
+    replace: bool = False,
 ) -> Path:
     """Write the page of a reading, all or nothing.
 

@@ -60,3 +60,13 @@ POINTS = {
 
 BENDS = {-1.0: "#e8f6ff", 0.0: "#56b4e9", 0.999: "#1d3346", 1.0: "#1b222b", 1.001: "#3d2c10", 2.0: "#e69f00"}
 """Alpha of a unit: (value, color), dark where it is linear (1), bright as it was (0); beyond linear in another hue."""
+
+SHRUNK = {
+    "select": ("on the way, select examples", "#2a7fbf", "circle"),
+    "verify": ("this network, verify examples", "#2a7fbf", "diamond"),
+    "random": ("random units", "#e69f00", "square"),
+    "random_refitted": ("random units, fitted again", "#e69f00", "triangle-up"),
+    "magnitude": ("smallest weights", "#d55e00", "square"),
+    "magnitude_refitted": ("smallest weights, fitted again", "#d55e00", "triangle-up"),
+}
+"""Networks that are smaller: (label, color, shape)."""

@@ -5,6 +5,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from scipy.stats import binom
 from torch import nn
 from torch.utils.benchmark import Timer
 
@@ -18,8 +19,9 @@ def latency_ratio(
     """Return the time of one network over that of another, on the same inputs, with the threads that torch has.
 
     The two run in turn for a hundredth of a second each (one call at least), so that whatever else happens on the
-    machine meets both. ``ratio`` is that of the medians over the rounds, ``lower`` and ``upper`` the quartiles of the
-    ratios round by round.
+    machine meets both. ``ratio`` is the median of the ratios round by round, ``low`` and ``high`` its 95 % interval from
+    order statistics, ``lower`` and ``upper`` the quartiles; ``rounds`` their number, ``before`` and ``after`` the median
+    seconds of a call.
 
     Args:
         original: the network in the denominator.
@@ -38,5 +40,14 @@ def latency_ratio(
             [timer.timeit(count).mean for timer, count in zip(timers, counts, strict=True)] for _ in range(ROUNDS)
         ]
     ratios = sorted(after / before for before, after in rounds)
-    ratio = median(after for _, after in rounds) / median(before for before, _ in rounds)
-    return {"ratio": ratio, "lower": ratios[ROUNDS // 4], "upper": ratios[-1 - ROUNDS // 4]}
+    rank = int(binom.ppf(0.025, ROUNDS, 0.5))
+    return {
+        "ratio": median(ratios),
+        "low": ratios[rank - 1],
+        "high": ratios[ROUNDS - rank],
+        "lower": ratios[ROUNDS // 4],
+        "upper": ratios[-1 - ROUNDS // 4],
+        "rounds": ROUNDS,
+        "before": median(before for before, _ in rounds),
+        "after": median(after for _, after in rounds),
+    }

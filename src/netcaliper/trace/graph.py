@@ -4,6 +4,7 @@ import copy
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils import _pytree as pytree
 from netcaliper.errors import DataError, InputError, NetcaliperError
 from netcaliper.trace.axes import batch_axis, batch_sizes, by_example, example_axis, input_shapes
 from netcaliper.trace.batches import Batch, as_batch
+from netcaliper.trace.dimensions import structure_of
 from netcaliper.trace.export import Exported
 from netcaliper.trace.form import Form
 from netcaliper.trace.groups import Group
@@ -21,6 +23,7 @@ from netcaliper.trace.padding import Padding
 from netcaliper.trace.program import Program
 from netcaliper.trace.site import Site
 from netcaliper.trace.state import fitted
+from netcaliper.trace.structure import Structure
 
 Override = Tensor | Callable[[Tensor], Tensor]
 Tap = Callable[..., None]
@@ -82,6 +85,12 @@ class Graph:
         self._nodes = {node.name: node for node in exported.program.graph.nodes}
         self.padding = Padding(exported.program, exported.batch)
 
+    @cached_property
+    def structure(self) -> Structure:
+        """What must be cut together, found in a pass over the example when it is asked for first."""
+        example = self.example.first(2) if self.dynamic_batch else self.example
+        return structure_of(self.model, self.exported, self.inputs(example), self.sites)
+
     @property
     def traced_batch(self) -> int:
         """Batch size of the example that was traced."""
@@ -112,7 +121,7 @@ class Graph:
 
     def input(self, batch: Batch, name: str) -> Tensor:
         """Return one of the tensors of a batch by the name of its placeholder."""
-        return dict(zip(self.program.user_inputs, self._inputs(batch), strict=True))[name]
+        return dict(zip(self.program.user_inputs, self.inputs(batch), strict=True))[name]
 
     def site(self, name: str) -> Site:
         """Return a site by name.
@@ -181,7 +190,7 @@ class Graph:
         calls: dict[str, list[Callable[[Any, dict[str, Any]], None]]] = {}
         for key, tap in taps.items():
             calls.setdefault(self._node(key), []).append(self._tap(key, tap, batch.size, valid))
-        inputs = self._inputs(batch)
+        inputs = self.inputs(batch)
         try:
             output, forked = self.program.run(
                 inputs,
@@ -260,7 +269,7 @@ class Graph:
 
         return call
 
-    def _inputs(self, batch: Batch) -> list[Any]:
+    def inputs(self, batch: Batch) -> list[Any]:
         """Return the inputs in the graph's order, checked against the shapes that it was traced with."""
         traced = self.example
         settings = {key: value for key, value in traced.kwargs.items() if not isinstance(value, Tensor)}

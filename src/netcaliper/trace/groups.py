@@ -52,7 +52,7 @@ def couple(sites: Mapping[str, Rows], axes: Sequence[WeightAxis], frozen: Rows) 
         frozen: classes that nothing can remove.
     """
     members = [np.unique(rows[rows >= 0]) for rows in [*sites.values(), *(axis.rows for axis in axes)]]
-    home, classes = _components(members)
+    home, classes = components(members)
     of_site = dict(zip(sites, home, strict=False))
     groups: list[Group] = []
     for component in dict.fromkeys(of_site.values()):
@@ -77,7 +77,7 @@ def couple(sites: Mapping[str, Rows], axes: Sequence[WeightAxis], frozen: Rows) 
     return groups
 
 
-def _components(members: Sequence[Rows]) -> tuple[list[int], dict[int, int]]:
+def components(members: Sequence[Rows]) -> tuple[list[int], dict[int, int]]:
     """Return the component of every holder of rows, and of every row."""
     rows, position = np.unique(np.concatenate([*members, np.empty(0, dtype=np.int64)]), return_inverse=True)
     holder = np.repeat(np.arange(len(members)), [len(m) for m in members])

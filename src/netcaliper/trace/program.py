@@ -130,7 +130,7 @@ class Program:
         Returns:
             The model's output, and for every forked node the outputs under its overrides.
         """
-        values = self._fixed | dict(zip(self.user_inputs, inputs, strict=True))
+        values = self.start(inputs)
         forked: dict[str, list[Any]] = {}
         on_value, overrides, forks = on_value or {}, overrides or {}, forks or {}
         with torch.no_grad():
@@ -148,6 +148,17 @@ class Program:
                 for name in free:
                     del values[name]
         return self._collect(values), forked
+
+    def start(self, inputs: Sequence[Any]) -> Values:
+        """Return the values that are there before the first step."""
+        return self._fixed | dict(zip(self.user_inputs, inputs, strict=True))
+
+    def advance(self, step: Step, values: Values) -> None:
+        """Run one step on live values: its own is added, those that nothing reads after it are taken out."""
+        with torch.no_grad():
+            values[step.name] = self._call(step, values)
+        for name in self._frees[step.index]:
+            del values[name]
 
     def suffix(self, name: str) -> Suffix:
         """Return the steps that a fork at ``name`` runs."""

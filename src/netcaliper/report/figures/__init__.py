@@ -3,6 +3,7 @@
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.linearization import LinearizationRecord
 from netcaliper.reading.reading import Reading
+from netcaliper.reading.shrinking import ShrinkReading
 from netcaliper.report.figures import (
     active_over_epochs,
     alphas,
@@ -19,6 +20,7 @@ from netcaliper.report.figures import (
     path_length,
     prunable,
     redundant,
+    shrinking_curve,
     unit_states,
 )
 from netcaliper.report.figures.figure import Figure, Width
@@ -40,8 +42,12 @@ DRAWN_OF_LINEARIZATION = (
 """Every figure of a linearization."""
 
 
-def draw_all(reading: Reading | LayersReading | LinearizationRecord, width: Width = 680) -> tuple[Figure, ...]:
+def draw_all(
+    reading: Reading | LayersReading | LinearizationRecord | ShrinkReading, width: Width = 680
+) -> tuple[Figure, ...]:
     """Draw every figure that the reading has numbers for."""
+    if isinstance(reading, ShrinkReading):
+        return shrinking_curve.draw(reading, width)
     if isinstance(reading, LinearizationRecord):
         return tuple(figure for draw in DRAWN_OF_LINEARIZATION for figure in draw(reading, width))
     if isinstance(reading, LayersReading):

@@ -13,6 +13,9 @@ Width = int | Literal["container"]
 
 MANY_SITES = 60
 
+BELOW_AXIS = 38
+"""Pixels from an axis down to a title that is drawn by hand."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -67,6 +70,48 @@ def percent_axis() -> alt.Axis:
 def legend(title: str | None = None, **more: Any) -> alt.Legend:
     """Put the legend above the chart, in columns that a phone can hold."""
     return alt.Legend(**{"title": title, "orient": "top", "symbolType": "square", "symbolSize": 90} | more)
+
+
+def switched_axis(name: str, axes: Mapping[str, tuple[str, str]], height: int) -> tuple[alt.Parameter, Any]:
+    """Let the reader choose what is drawn across.
+
+    Args:
+        name: of the parameter; its value is a key of ``axes``, the first one at the start.
+        axes: by key (on the switch, below the axis). With one there is no switch.
+        height: of the chart in pixels.
+
+    Returns:
+        The parameter, and a layer with the title below the axis: it changes with the switch, which an axis cannot do.
+    """
+    keys = list(axes)
+    switch = alt.binding_radio(options=keys, labels=[axes[key][0] for key in keys], name="against ")
+    words = "".join(f"{name} == '{key}' ? '{axes[key][1]}' : " for key in keys) + "''"
+    title = (
+        alt.Chart(alt.Data(values=[{}]))
+        .transform_calculate(words=words)
+        .mark_text(fontSize=12, tooltip=None)
+        .encode(x=alt.value(alt.ExprRef("width / 2")), y=alt.value(height + BELOW_AXIS), text="words:N")
+    )
+    return alt.param(name=name, value=keys[0], bind=switch if len(keys) > 1 else alt.Undefined), title
+
+
+def near_or_all(what: str, least: float, everything: float, most: float) -> tuple[Any, tuple[alt.Parameter, ...]]:
+    """Let the reader choose between what lies near something and all of it.
+
+    Args:
+        what: it lies near to, in words.
+        least: lowest value that is shown at first.
+        everything: lowest value of all.
+        most: highest value.
+
+    Returns:
+        The lower end of the scale, and the parameter; none where nothing lies below ``least``.
+    """
+    if everything >= least:
+        return least, ()
+    bind = alt.binding_radio(options=["near", "all"], labels=[f"near {what}", "all"], name="show ")
+    bottom = alt.ExprRef(f"range == 'all' ? {everything - 0.03 * (most - everything)} : {least}")
+    return bottom, (alt.param(name="range", value="near", bind=bind),)
 
 
 def hover(name: str) -> alt.Parameter:

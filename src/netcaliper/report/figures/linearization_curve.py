@@ -9,7 +9,7 @@ from netcaliper.reading.linearization import LinearizationRecord, Point
 from netcaliper.reading.linearization_headline import quality
 from netcaliper.reading.numerals import count, decimal, percent, plural
 from netcaliper.report import palette
-from netcaliper.report.figures.figure import Figure, Width, legend
+from netcaliper.report.figures.figure import Figure, Width, legend, near_or_all, switched_axis
 from netcaliper.report.linearization_tables import (
     bending_share,
     bounds,
@@ -33,9 +33,6 @@ LINES: dict[str, dict[str, Any]] = {
     "random": BASELINE, "one_shot": BASELINE, "layer": BASELINE, "learned": {"strokeWidth": 2.4},
 }  # fmt: skip
 """Kinds of which a sweep makes several points, as lines."""
-
-TEXT = 38
-"""Pixels from the axis down to its title."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +68,11 @@ def draw(record: LinearizationRecord, width: Width = 680) -> tuple[Figure, ...]:
     height = 360
     names = [palette.POINTS[kind][0] for kind in palette.POINTS if any(found.point.kind == kind for found in drawn)]
     shown = [entry for entry in palette.POINTS.values() if entry[0] in names]
-    switch = alt.binding_radio(options=axes, labels=[AXES[axis][0] for axis in axes], name="against ")
-    across = alt.param(name="across", value=axes[0], bind=switch if len(axes) > 1 else alt.Undefined)
+    across, title = switched_axis("across", {axis: AXES[axis] for axis in axes}, height)
     least, most = _range(record, drawn)
     everything = min(found.low for found in drawn)
     far = least is not None and everything < least
-    how = alt.param(
-        name="range",
-        value="near",
-        bind=alt.binding_radio(options=["near", "all"], labels=["near the reference", "all"], name="show "),
-    )
-    bottom: Any = everything if least is None else least
-    if far:
-        bottom = alt.ExprRef(f"range == 'all' ? {everything - 0.03 * (most - everything)} : {least}")
+    bottom, how = near_or_all("the reference", everything if least is None else least, everything, most)
     whole = alt.Scale(domainMin=bottom, domainMax=most, zero=False, nice=False)
     y_axis = alt.Axis(format=".1~%" if in_percent(record) else ".4~r", tickCount=6)
     y = alt.Y("y:Q", title=f"{record.protocol.quality} on verify examples", scale=whole, axis=y_axis)
@@ -126,10 +115,10 @@ def draw(record: LinearizationRecord, width: Width = 680) -> tuple[Figure, ...]:
         base.mark_point(filled=True, opacity=1, size=75, clip=True).encode(
             x=x, y=y, color=color, shape=shape, tooltip=tips
         ),
-        _title(axes, height),
+        title,
     ]
     chart = alt.layer(*layers).properties(width=width, height=height)
-    chart = chart.add_params(across, how) if far else chart.add_params(across)
+    chart = chart.add_params(across, *how)
     return (Figure("linearization_curve", _heading(record), _caption(record, drawn, least if far else None), chart),)
 
 
@@ -230,17 +219,6 @@ def _core(
         ),
         ring,
     ]
-
-
-def _title(axes: list[str], height: int) -> Any:
-    """Write below the axis what it is: a title that changes with the switch, which an axis cannot have."""
-    words = "".join(f"across == '{axis}' ? '{AXES[axis][1]}' : " for axis in axes) + "''"
-    return (
-        alt.Chart(alt.Data(values=[{}]))
-        .transform_calculate(words=words)
-        .mark_text(fontSize=12, tooltip=None)
-        .encode(x=alt.value(alt.ExprRef("width / 2")), y=alt.value(height + TEXT), text="words:N")
-    )
 
 
 def _heading(record: LinearizationRecord) -> str:

@@ -1,0 +1,1 @@
+"""The smaller network: what can go, how much of it, what the readers make of the rest, and the proof."""

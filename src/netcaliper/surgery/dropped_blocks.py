@@ -1,0 +1,230 @@
+"""Residual blocks left out of the user's own module: what stands in the place of which of its modules.
+
+With the branch of a residual sum at zero the network goes on with the skip. Where a module computes the sums of
+dropped blocks and nothing else of weight, something that passes its input on stands in its place; where only one sum of
+a module with several goes (attention or feed-forward network of a transformer block), zeros stand in the place of the
+module that computes the branch. Every replacement is compared with the graph whose branches are set to zero.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from netcaliper.errors import CutRefused, InputError
+from netcaliper.surgery.answers import answer, difference
+from netcaliper.trace.graph import NODE, Graph
+from netcaliper.trace.names import operation
+from netcaliper.trace.replay import TOLERANCE
+from netcaliper.trace.residual import ResidualBlock, residual_blocks
+
+Replacement = Literal["identity", "relu", "first", "zero"]
+
+
+class First(nn.Module):
+    """Gives back its first input, whatever else it is called with."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the first input."""
+        return args[0] if args else next(iter(kwargs.values()))
+
+
+class Zero(First):
+    """Gives zeros of the shape of its first input, whatever else it is called with."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return zeros."""
+        return torch.zeros_like(super().forward(*args, **kwargs))
+
+
+STAND_INS: dict[str, type[nn.Module]] = {"identity": nn.Identity, "relu": nn.ReLU, "first": First, "zero": Zero}
+"""What can stand in the place of a module: ``identity`` and ``first`` pass their (first) input on."""
+
+
+def put_in(module: nn.Module, replaced: Mapping[str, Replacement]) -> None:
+    """Replace modules by path, in place."""
+    for path, kind in replaced.items():
+        module.set_submodule(path, STAND_INS[kind]().train(module.training))
+
+
+def replacements(graph: Graph, dropped: Sequence[str]) -> dict[str, Replacement]:
+    """Find what has to stand where so that residual blocks are left out.
+
+    Args:
+        graph: the traced network.
+        dropped: names of the blocks' sums, as ``residual_blocks`` names them.
+
+    Returns:
+        By path of a module what stands in its place.
+
+    Raises:
+        InputError: a name is that of no residual block, or of one that cannot be left out.
+        CutRefused: no module computes the block (or its branch) alone; the message names the block and what was tried.
+    """
+    return _Search(graph, dropped).result() if dropped else {}
+
+
+class _Search:
+    """What stands where so far, and how the answer must be."""
+
+    def __init__(self, graph: Graph, dropped: Sequence[str]) -> None:
+        self.graph = graph
+        self.blocks = residual_blocks(graph).blocks
+        known = {block.name: block for block in self.blocks}
+        for name in dropped:
+            reason = known[name].reason if name in known else "there is no residual block of that name"
+            if reason is not None:
+                raise InputError(f"`dropped` must name blocks that can be left out, got {name!r}: {reason}")
+        self.dropped = [block for block in self.blocks if block.name in dropped]
+        self.nodes = {node.name: node for node in graph.exported.program.graph.nodes}
+        self.modules = dict(graph.model.named_modules())
+        self.used: dict[str, list[Node]] = {}
+        """By path of a module all nodes that it (or what is in it) makes."""
+        for step in graph.program.steps:
+            for path in _paths(step.node):
+                self.used.setdefault(path, []).append(step.node)
+        self.other = _other_outputs(graph)
+        self.replaced: dict[str, Replacement] = {}
+        self.zeroed: list[ResidualBlock] = []
+        self.problems: list[str] = []
+        """What was tried for the present block in vain."""
+
+    def result(self) -> dict[str, Replacement]:
+        left = list(self.dropped)
+        while left:
+            block, self.problems = left[-1], []
+            together = self._passed_by(block) or self._silenced(block)
+            if not together:
+                tried = "; ".join(dict.fromkeys(self.problems))
+                raise CutRefused(
+                    f"residual block `{block.name}` cannot be left out of the module: {tried}; it stays", (block.name,)
+                )
+            self.zeroed += together
+            left = [each for each in left if each not in together]
+        return self.replaced
+
+    def _passed_by(self, block: ResidualBlock) -> list[ResidualBlock]:
+        """Let the smallest module around a sum pass its input on, with all sums in it; return these sums."""
+        names = {each.name for each in self.dropped}
+        for path in reversed(_paths(self.nodes[block.node])):
+            inside = [each for each in self.blocks if path in _paths(self.nodes[each.node])]
+            if not all(each.name in names for each in inside):
+                break
+            for kind in self._kinds(path, block):
+                if self._same({**self.replaced, path: kind}, [*self.zeroed, *inside]):
+                    self.replaced[path] = kind
+                    return inside
+        return []
+
+    def _kinds(self, path: str, block: ResidualBlock) -> list[Replacement]:
+        """Say what may stand for a block; a ReLU behind the sum still acts on a skip that is not one already."""
+        sums = self.nodes[block.node]
+        behind = [node for node in sums.users if path in _paths(node)]
+        if any(operation(node) == "aten.relu" for node in behind):
+            skip = self.nodes[block.skip]
+            return ["identity", "first"] if operation(skip) == "aten.relu" else ["relu"]
+        return ["identity", "first"]
+
+    def _silenced(self, block: ResidualBlock) -> list[ResidualBlock]:
+        """Put zeros for what computes a branch, and nothing for the other weights of the branch."""
+        region = self._region(block)
+        outer = set(_paths(self.nodes[block.node]))
+        whole = [path for path, nodes in self.used.items() if path not in outer and set(nodes) <= region]
+        largest = [path for path in whole if not any(path.startswith(f"{other}.") for other in whole)]
+        largest.sort(key=lambda path: -self._weights(path))
+        if not largest:
+            self.problems.append("no module of its own computes its branch")
+        zero = next((p for p in largest if self._same({**self.replaced, p: "zero"}, [*self.zeroed, block])), None)
+        if zero is None:
+            return []
+        self.replaced[zero] = "zero"
+        for path in largest:
+            if path != zero and self._weights(path):
+                without: dict[str, Replacement] = {**self.replaced, path: "identity"}
+                if self._same(without, [*self.zeroed, block]):
+                    self.replaced = without
+        return [block]
+
+    def _region(self, block: ResidualBlock) -> set[Node]:
+        """Return the nodes that nothing but the branch needs."""
+        branch = self.nodes[block.branch]
+        region = {branch}
+        for step in reversed(self.graph.program.steps):
+            users = [user for user in step.node.users if user.op != "output"]
+            if step.node.users and len(users) == len(step.node.users) and all(user in region for user in users):
+                region.add(step.node)
+        return region
+
+    def _weights(self, path: str) -> int:
+        return sum(weight.numel() for weight in self.modules[path].parameters()) if path in self.modules else 0
+
+    def _same(self, replaced: Mapping[str, Replacement], zeroed: Sequence[ResidualBlock]) -> bool:
+        """Tell whether the module with the replacements answers as the graph does with these branches at zero."""
+        path, kind = list(replaced.items())[-1]
+        if path not in self.modules:
+            return False
+        if path in self.other:  # what unpacks it could take zeros apart along the examples without a word
+            self.problems.append(f"`{path}` returns {self.other[path]}")
+            return False
+        module = _shell(self.graph.model, replaced)
+        expected = self.graph.run(
+            self.graph.example, overrides={NODE + each.branch: torch.zeros_like for each in zeroed}
+        ).output
+        try:
+            gap = difference(expected, answer(module, self.graph.example))
+        except Exception as failure:
+            words = (str(failure).splitlines() or [""])[0]
+            self.problems.append(
+                f"with {kind} in place of `{path}` the model fails ({type(failure).__name__}: {words})"
+            )
+            return False
+        self.problems.append(f"with {kind} in place of `{path}` the answer differs by {gap:.3g} of the largest output")
+        return gap <= TOLERANCE.get(self.graph.dtype, 0.0)
+
+
+def _shell(model: nn.Module, replaced: Mapping[str, Replacement]) -> nn.Module:
+    """Return a copy of a model with modules replaced, over the same weights."""
+    memo: dict[int, Any] = {id(each): each for each in (*model.parameters(), *model.buffers())}
+    shell = copy.deepcopy(model, memo)
+    put_in(shell, replaced)
+    return shell
+
+
+def _other_outputs(graph: Graph) -> dict[str, str]:
+    """Return what modules give that do not give one tensor of the shape of their first input, by path."""
+    other: dict[str, str] = {}
+
+    def look(path: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        first = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+        if not isinstance(output, Tensor):
+            other[path] = f"a {type(output).__name__}, not a tensor"
+        elif first is None or first.shape != output.shape:
+            other[path] = "another shape than that of its input"
+
+    hooks = [
+        module.register_forward_hook(
+            lambda _, args, kwargs, output, path=path: look(path, args, kwargs, output), with_kwargs=True
+        )
+        for path, module in graph.model.named_modules()
+    ]
+    try:
+        answer(graph.model, graph.example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return other
+
+
+def _paths(node: Node) -> list[str]:
+    """Return the modules that a node is made in, outermost first, without the root."""
+    return list(_each_path(node))
+
+
+def _each_path(node: Node) -> Iterator[str]:
+    for entry in (node.meta.get("nn_module_stack") or {}).values():
+        path = str(entry[0]).split("@")[0]
+        if path and not path.startswith("_empty"):
+            yield path

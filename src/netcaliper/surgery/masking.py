@@ -1,0 +1,87 @@
+"""Units taken away without making anything smaller: zeros wherever they are."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from netcaliper.errors import CutRefused, InputError
+from netcaliper.trace.structure import Dimension, Structure
+
+Removed = Mapping[str, Bool[np.ndarray, " units"]]
+"""By name of a dimension, true for every unit that is taken away."""
+
+
+def masked(state: Mapping[str, Tensor], structure: Structure, removed: Removed) -> dict[str, Tensor]:
+    """Return a state with zeros at every entry of the removed units: rows, what rides along, columns.
+
+    ``running_var`` stays as it is, so that a BatchNorm goes on dividing by a number; with mean, weight and bias 0 it
+    gives 0. A network with this state computes what it computes without the units, except where a normalization takes
+    statistics over them.
+
+    Args:
+        state: tensors by state-dict name; those that change are copied, the others are the same objects in what is
+            returned.
+        structure: what lies where.
+        removed: units by dimension.
+
+    Raises:
+        InputError: an unknown dimension, or one with another number of units, a frozen unit.
+        CutRefused: nothing would be left of a dimension, or not as many of every group.
+    """
+    result = dict(state)
+    copies: dict[int, Tensor] = {}
+    for dimension in checked(structure, removed):
+        gone = removed[dimension.name]
+        for holder in dimension.holders:
+            zero = torch.as_tensor(np.flatnonzero(entries(holder.unit, gone)))
+            for name in holder.names:
+                if name not in result or name.endswith("running_var"):
+                    continue
+                old = result[name]
+                if id(old) not in copies:
+                    new = old.detach().clone()
+                    copies[id(old)] = copies[id(new)] = new
+                result[name] = copies[id(old)]
+                result[name].index_fill_(holder.axis, zero.to(old.device), 0)
+    return result
+
+
+def checked(structure: Structure, removed: Removed) -> list[Dimension]:
+    """Return the dimensions that lose units, in the order of the graph.
+
+    Raises:
+        InputError, CutRefused: as ``masked`` does.
+    """
+    known = {dimension.name: dimension for dimension in structure.dimensions}
+    for name, gone in removed.items():
+        if name not in known:
+            why = dict(structure.refused).get(name, f"it is none of the {len(known)} of the network")
+            raise InputError(f"`removed` must name dimensions, got {name!r}: {why}; leave it out")
+        dimension = known[name]
+        if len(gone) != dimension.units:
+            raise InputError(
+                f"`removed` must hold a boolean for each of the {dimension.units} units of `{name}`, got {len(gone)}; "
+                "pass the structure of the same network"
+            )
+        frozen = np.flatnonzero(gone & dimension.frozen)
+        if len(frozen):
+            raise InputError(f"unit {frozen[0]} of `{name}` cannot be removed: {dimension.why_frozen}; leave it out")
+        if gone.all():
+            raise CutRefused(f"all {len(gone)} units of `{name}` would go; keep one, or drop what it is in", (name,))
+        if dimension.group is not None:
+            counts = np.bincount(dimension.group[gone], minlength=int(dimension.group.max()) + 1)
+            if counts.min() != counts.max():
+                raise CutRefused(
+                    f"`{name}` must lose as many units in every group of its convolution, got from {counts.min()} to "
+                    f"{counts.max()}; the units stay",
+                    (name,),
+                )
+    return [dimension for name, dimension in known.items() if name in removed and removed[name].any()]
+
+
+def entries(unit: np.ndarray, gone: Bool[np.ndarray, " units"]) -> Bool[np.ndarray, " size"]:
+    """Return for every index of a holder's axis whether its unit is gone."""
+    return np.where(unit >= 0, gone[np.maximum(unit, 0)], False)
