@@ -19,7 +19,7 @@ def dimension(name, units, *places, kind: Any = "inner", norms=(), group=None):
     """Return a dimension; a place is (tensor, axis, role) or (tensor, axis, role, unit of every index)."""
     holders = tuple(holder(*place, units=units) for place in places)
     return Dimension(
-        name, kind, units, holders, (), {}, tuple(Norm(path, path, what) for path, what in norms),
+        name, kind, units, holders, (), {}, tuple(Norm(path, path, what, "", np.arange(units)) for path, what in norms),
         np.zeros(units, dtype=bool), "", None if group is None else np.asarray(group),
     )  # fmt: skip
 

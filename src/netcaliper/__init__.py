@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     from netcaliper.measure.path_length import path_length as path_length
     from netcaliper.measure.static import measure as measure
     from netcaliper.reading.store import load as load
+    from netcaliper.shrink.shrink import apply_plan as apply_plan
+    from netcaliper.shrink.shrink import shrink as shrink
     from netcaliper.specs.data import load_data as load_data
     from netcaliper.specs.model import load_model as load_model
     from netcaliper.surgery.fold import fold as fold
+    from netcaliper.surgery.shrunk_folder import load_shrunk as load_shrunk
     from netcaliper.trace.trace import trace as trace
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Bending": ("netcaliper.bending.bending", "Bending"),
+    "apply_plan": ("netcaliper.shrink.shrink", "apply_plan"),
     "cka": ("netcaliper.measure.cka", "cka"),
     "compare": ("netcaliper.measure.compare", "compare"),
     "errors": ("netcaliper.errors", None),
@@ -42,17 +46,20 @@ _HOME = {
     "load": ("netcaliper.reading.store", "load"),
     "load_data": ("netcaliper.specs.data", "load_data"),
     "load_model": ("netcaliper.specs.model", "load_model"),
+    "load_shrunk": ("netcaliper.surgery.shrunk_folder", "load_shrunk"),
     "measure": ("netcaliper.measure.static", "measure"),
     "ntk": ("netcaliper.measure.ntk", "ntk"),
     "ntk_velocity": ("netcaliper.measure.ntk_velocity", "ntk_velocity"),
     "over_training": ("netcaliper.measure.over_training", "over_training"),
     "path_length": ("netcaliper.measure.path_length", "path_length"),
+    "shrink": ("netcaliper.shrink.shrink", "shrink"),
     "trace": ("netcaliper.trace.trace", "trace"),
 }
 
 __all__ = [
     "Bending",
     "__version__",
+    "apply_plan",
     "cka",
     "compare",
     "errors",
@@ -62,11 +69,13 @@ __all__ = [
     "load",
     "load_data",
     "load_model",
+    "load_shrunk",
     "measure",
     "ntk",
     "ntk_velocity",
     "over_training",
     "path_length",
+    "shrink",
     "trace",
 ]
 

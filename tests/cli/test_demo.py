@@ -5,6 +5,8 @@ import pytest
 from command_line import contents, done, json_of, netcaliper, refused
 from netcaliper.cli import demo
 from netcaliper.reading.reading import Reading
+from netcaliper.reading.shrinking import ShrinkReading
+from netcaliper.reading.shrinking_headline import headline
 from netcaliper.reading.store import load_as
 from netcaliper.report.page import render
 from netcaliper.zoo.checkpoint import load_checkpoint
@@ -23,6 +25,10 @@ def test_everything_is_there_and_says_the_same(tmp_path):
     assert "stages.0.0.act" in text
     reading = load_as(Reading, out)
     assert (out / "report.html").read_text(encoding="utf-8") == render(reading)
+    small = load_as(ShrinkReading, out / "small")
+    assert small.proof.examples == 450  # the test digits
+    assert headline(small) in text
+    assert (out / "small" / "report.html").is_file()
     checkpoint = load_checkpoint(out / "checkpoint")
     assert checkpoint.arguments["widths"] == (6, 8) or checkpoint.arguments["widths"] == [6, 8]
     again = json_of("measure", out / "checkpoint", "--data", "digits")
@@ -37,7 +43,8 @@ def test_one_seed_one_demo_and_an_earlier_one_is_replaced(tmp_path):
     done("demo", "-o", out)
     second = contents(out)
     assert first.pop("cost.json") != second.pop("cost.json")
-    del first["report.html"], second["report.html"]  # it says what the run cost
+    for name in ("report.html", "small/report.html", "small/proof.json"):  # they say what was timed
+        del first[name], second[name]
     assert first == second
     done("demo", "-o", out, "--seed", "1")
     assert contents(out)["checkpoint/model.safetensors"] != first["checkpoint/model.safetensors"]

@@ -49,7 +49,7 @@ def parameter(*shape: int) -> nn.Parameter:
         (lambda m, y: y.reshape(-1, 2, 4).transpose(1, 2).reshape(-1, 8), {}, "splits the axis along which they lie"),
         (lambda m, y: torch.cat([y[:, :3].exp(), y[:, 3:]], 1), {}, "takes a part of them by its place"),
         (lambda m, y: m.get_submodule("norm")(y), {"norm": nn.GroupNorm(2, 8)}, "takes statistics over groups of them"),
-        (lambda m, y: y @ (m.w - m.w.mean(1, keepdim=True)), {"w": parameter(8, 8)}, "something from the weights"),
+        (lambda m, y: y @ (m.w - m.w.mean(1, keepdim=True)), {"w": parameter(8, 8)}, "has a weight that cannot"),
         (lambda m, y: torch.einsum("bi,bj->bij", y, y).sum(1), {}, "takes a statistic over them"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""``netcaliper demo``: a deliberately wide network, trained here and now, and what its units turn out to do."""
+"""``netcaliper demo``: a deliberately wide network, trained here and now, what its units do, and the small one in it."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from netcaliper.cli.printing import note, say, say_json
 from netcaliper.errors import OutputExists, ReadingError
 
 MARKER = ".netcaliper-demo"
-CHECKPOINT, PAGE = "checkpoint", "report.html"
-MADE = frozenset({MARKER, CHECKPOINT, PAGE, "reading.json", "arrays.safetensors", "cost.json"})
+CHECKPOINT, PAGE, SMALL = "checkpoint", "report.html", "small"
+MADE = frozenset({MARKER, CHECKPOINT, PAGE, SMALL, "reading.json", "arrays.safetensors", "cost.json"})
 
 NETWORK = "cnn"
 WIDTHS = (64, 128, 256)
@@ -26,6 +26,7 @@ WIDTHS = (64, 128, 256)
 EPOCHS = 12
 LEARNING_RATE = 2e-3
 BATCH = 64
+AGREEMENT = 0.97
 TWIN_SEED = 2**31 - 2**16
 """The untrained twin starts from other weights than the training did."""
 
@@ -35,10 +36,11 @@ def demo(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Train a deliberately wide CNN on digits, read it, and write its page.
+    """Train a deliberately wide CNN on digits, read it, and build the smaller network that answers the same.
 
     Takes about a minute on two cores and needs no network. What the reading finds is what the training left behind:
-    nothing is planted. A folder of an earlier demo is replaced, any other folder is left alone.
+    nothing is planted. The smaller network is not trained; its proof reads the test digits, which nothing else has
+    read. A folder of an earlier demo is replaced, any other folder is left alone.
     """
     check_folder(out)
 
@@ -46,9 +48,12 @@ def demo(
     from netcaliper.fit.progress import training_bar
     from netcaliper.fit.train import accuracy, fit
     from netcaliper.measure.static import measure
+    from netcaliper.reading.shrinking import ShrinkReading
+    from netcaliper.reading.shrinking_headline import headline
     from netcaliper.reading.store import load
     from netcaliper.report.page import write
     from netcaliper.report.terminal import show
+    from netcaliper.shrink.shrink import shrink
     from netcaliper.zoo.checkpoint import save_checkpoint
     from netcaliper.zoo.data import digits
     from netcaliper.zoo.models import build
@@ -79,20 +84,37 @@ def demo(
                 twin=lambda: build(NETWORK, arguments, seed=TWIN_SEED + seed),
                 progress=phase,
             )
+        note(f"now taking away what it can do without and still answer {100 * AGREEMENT:g} % the same")
+        with reading_bar() as phase:
+            small = shrink(
+                model,
+                digits("train"),
+                agreement=AGREEMENT,
+                verification=digits("test"),
+                seed=seed,
+                name=name,
+                data_name="digits",
+                progress=phase,
+            )
         with _written(out) as aside:
             reading.save(aside)
+            small.save(aside / SMALL)
+            write(load(aside / SMALL), aside / SMALL / PAGE)
             save_checkpoint(model, aside / CHECKPOINT, training=training.facts() | {"test_accuracy": right})
             write(load(aside), aside / PAGE)
     page = out / PAGE
     if as_json:
         facts = {"folder": str(out), "page": str(page), "checkpoint": str(out / CHECKPOINT), "test_accuracy": right}
-        say_json(facts | {"network": reading.network.model_dump(mode="json")})
+        facts |= {"network": reading.network.model_dump(mode="json"), "small": small.proof.model_dump(mode="json")}
+        say_json(facts)
         return
     show(reading)
-    say("", f"page:       {page}", f"checkpoint: {out / CHECKPOINT}", "", "next:")
+    say("", headline(ShrinkReading(plan=small.plan, proof=small.proof)))
+    say("", f"page:       {page}", f"checkpoint: {out / CHECKPOINT}", f"small:      {out / SMALL / PAGE}", "", "next:")
     say(
         f"  netcaliper trace {out / CHECKPOINT}",
         f"  netcaliper measure {out / CHECKPOINT} --data digits -o out/reading",
+        f"  netcaliper shrink {out / CHECKPOINT} --data digits --parameters .5 -o out/half",
     )
 
 

@@ -16,7 +16,7 @@ def batch_norms(module: nn.Module) -> dict[str, _BatchNorm]:
 
 
 def estimate_norms(module: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-    """Estimate the BatchNorm statistics of a module in place, and leave it in eval mode; return its new buffers by name.
+    """Estimate the BatchNorm statistics of a module in place, leave it in eval mode, and return its new buffers.
 
     Each statistic is the mean over batches of each batch's mean and unbiased variance, with these modules alone in
     train mode. ``torch.optim.swa_utils.update_bn`` is not used: it puts the whole model in train mode, so that dropout

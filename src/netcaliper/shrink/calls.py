@@ -22,7 +22,7 @@ from netcaliper.trace.names import module_path, operation
 from netcaliper.trace.site import Consumer
 from netcaliper.trace.weighted import Weighted, match
 
-_NORMS = ("aten.batch_norm", "aten._native_batch_norm_legit_no_training")
+NORMS = ("aten.batch_norm", "aten._native_batch_norm_legit_no_training")
 _COPIES = ("aten.clone", "aten.dropout", "aten.alias", "aten.contiguous")
 
 
@@ -168,7 +168,7 @@ class _Search:
         if isinstance(bias, Node):
             return self._stored(bias, 1)
         users = [user for user in node.users if user in self.depends]
-        if len(users) == 1 and operation(users[0]) in _NORMS and len(node.users) == 1:
+        if len(users) == 1 and operation(users[0]) in NORMS and len(node.users) == 1:
             return self._stored(users[0].args[3], -1)
         return None
 
@@ -208,8 +208,8 @@ class _Search:
                 return None
             if op in _COPIES or (op == "getitem" and node.args[1] == 0):
                 factor = None
-            elif op in _NORMS or op == "aten.mul":
-                factor = self._norm(node) if op in _NORMS else self._factor(node)
+            elif op in NORMS or op == "aten.mul":
+                factor = self._norm(node) if op in NORMS else self._factor(node)
                 if factor is None:
                     return None
             else:

@@ -13,6 +13,7 @@ from netcaliper.shrink.descent import Place
 from netcaliper.shrink.exact import Exact
 from netcaliper.shrink.held import Held
 from netcaliper.shrink.judge import Judge, Judgment, without
+from netcaliper.shrink.norms import over_kept
 from netcaliper.shrink.paths import Path, UnitPath, gone_columns
 from netcaliper.shrink.refit import Fits, refit
 from netcaliper.surgery.masking import Removed, masked
@@ -98,7 +99,7 @@ class Candidates:
         """
         by_node = {call.node: call for call in self.calls}
         gone = gone_columns(self.graph.structure.dimensions, by_node, removed)
-        smaller = self.graph.with_state(masked(state, self.graph.structure, removed))
+        smaller = over_kept(self.graph.with_state(masked(state, self.graph.structure, removed)), removed)
         return refit(self.graph, self.calls, smaller, gone, self.held, branches)
 
     def with_units(self, place: Place, removed: Removed, dropped: tuple[BlockPath, ...]) -> Candidate:
@@ -107,7 +108,8 @@ class Candidates:
         proved = self.exact.removed
         more = dropped or any((gone & ~proved.get(name, False)).any() for name, gone in removed.items())
         fits = self.fit(self.exact.state, removed, branches) if more else Fits(self.exact.state)
-        judgment = self.judge.judge(without(self.graph.with_state(fits.state), branches))
+        smaller = over_kept(self.graph.with_state(fits.state), removed)
+        judgment = self.judge.judge(without(smaller, branches))
         return Candidate(place, dict(removed), dropped, fits.state, judgment, fits.fitted, fits.kept)
 
     def _make(self, place: Place) -> Candidate:

@@ -1,6 +1,7 @@
 """Units that can go without any change, by what the weights say: for every input, not only for those that were seen.
 
-- **dead**: every weight that makes the unit is 0 and so is its value; or every weight that reads it is 0.
+- **dead**: every weight that makes the unit is 0 (or only a BatchNorm reads it, with a weight of 0) and so is its
+  value; or every weight that reads it is 0.
 - **constant**: every weight that makes it is 0, and its value c, which no input changes, goes into the constants of its
   readers: ``b <- b + W_j c``. Where zeros are put around it, c is no constant of the reader: then the unit stays.
 - **duplicate**: everything that makes it (rows, biases, normalizations, filters) is equal to that of another unit,
@@ -10,7 +11,7 @@ What only the data say (a ReLU that never fired on them) is not proved and is le
 first, since their readers lose nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,11 +19,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.fx import Node
 
-from netcaliper.shrink.calls import Call
+from netcaliper.measure.consumer_input import ConsumerInput, consumer_input
+from netcaliper.shrink.calls import NORMS, Call
 from netcaliper.shrink.held import Held
 from netcaliper.surgery.masking import masked
 from netcaliper.trace.graph import NODE, Graph
+from netcaliper.trace.names import operation
+from netcaliper.trace.site import Consumer
 from netcaliper.trace.structure import Dimension, Holder
 
 ROUNDS = 20
@@ -98,6 +103,7 @@ class _Search:
         self.state = dict(graph.program.tensors)
         self.steps: list[ExactStep] = []
         self.stay: dict[str, str] = {}
+        self.unseen = _unseen(graph, calls.values())
 
     def _plain(self, dimension: Dimension) -> bool:
         """Tell whether every reader is a linear map of whole columns, and no normalization but RMSNorm is between."""
@@ -113,7 +119,7 @@ class _Search:
             for dimension in self.dimensions:
                 if "dead" not in self.skip:
                     self._unread(dimension)
-                if not {"dead", "constant"} & set(self.skip):
+                if not {"dead", "constant"} <= set(self.skip):
                     self._constant(dimension)
                 if "duplicate" not in self.skip:
                     self._duplicate(dimension)
@@ -142,26 +148,28 @@ class _Search:
             fixed[np.flatnonzero(fixed)[0]] = False  # one unit stays
         if not fixed.any():
             return
-        unread = next((c.name for c in dimension.consumers if c.node not in self.calls), None)
-        if unread is not None:
-            for unit in np.flatnonzero(fixed):
-                self.stay.setdefault(f"unit {unit} of {dimension.name}", f"constant, but {unread} cannot be unfolded")
-            return
         values = self._values(dimension)
+        if isinstance(values, str):
+            for unit in np.flatnonzero(fixed):
+                self.stay.setdefault(f"unit {unit} of {dimension.name}", f"constant, but {values}")
+            return
         dead, constant = fixed.copy(), fixed.copy()
         shifts: list[tuple[Call, np.ndarray]] = []
         for node, found in values.items():
-            low, high, call, owner = found
+            low, high, name, owner = found
+            call = self.calls.get(node)
             for unit in np.flatnonzero(fixed):
                 mine = owner == unit
                 flat = bool((low[mine] == high[mine]).all())
                 zero = flat and not low[mine].any()
                 dead[unit] &= zero
                 reason = None
-                if not flat:
-                    reason = f"its value differs between positions at {node}"
-                elif not zero and dimension.norms:
+                if not zero and dimension.norms:
                     reason = f"{dimension.norms[0].name} counts its value"
+                elif not flat:
+                    reason = f"its value differs between positions at {node}"
+                elif not zero and call is None:
+                    reason = f"{name} has no bias of its own to take its value (its weight is shared or computed)"
                 elif not zero and call.constant is None:
                     reason = f"{call.name} has no bias to take its value"
                 elif not zero and call.source.pads:
@@ -169,14 +177,16 @@ class _Search:
                 if reason is not None:
                     constant[unit] = False
                     self.stay.setdefault(f"unit {unit} of {dimension.name}", f"constant, but {reason}")
-        self._take("dead", dimension, dead)
+        self._take("dead", dimension, dead if "dead" not in self.skip else np.zeros_like(dead))
         constant &= ~dead
-        if not constant.any():
+        if not constant.any() or "constant" in self.skip:
             return
-        for low, _, call, owner in values.values():
+        for node, (low, _, _, owner) in values.items():
+            call = self.calls[node]
             columns = np.flatnonzero((owner >= 0) & constant[np.maximum(owner, 0)])
             weight = call.matrix(self.state[call.weight])
-            shifts.append((call, weight[:, columns] @ low[columns]))
+            # row by row, not as one product: equal rows stay equal to the last bit, and so do duplicates
+            shifts.append((call, (weight[:, columns] * low[columns]).sum(1)))
         for call, shift in shifts:
             assert call.constant is not None
             old = self.state[call.constant.name]
@@ -221,6 +231,8 @@ class _Search:
         """Return the units all of whose entries in a holder are 0."""
         tensor = self.state[holder.names[0]].detach().movedim(holder.axis, 0).reshape(len(holder.unit), -1)
         busy = (tensor != 0).any(1).cpu().numpy() & (holder.unit >= 0)
+        if holder.role == "row" and (holder.names[0], holder.axis) in self.unseen:
+            busy &= ~self.unseen[holder.names[0], holder.axis]
         found = np.ones(dimension.units, dtype=bool)
         found[holder.unit[busy]] = False
         return found
@@ -228,12 +240,13 @@ class _Search:
     def _prints(self, dimension: Dimension, holders: Sequence[Holder]) -> list[bytes]:
         """Return the bytes of everything that makes a unit."""
         parts: list[list[bytes]] = [[] for _ in range(dimension.units)]
-        for holder in holders:
+        for number, holder in enumerate(holders):
             tensor = self.state[holder.names[0]].detach().movedim(holder.axis, 0).reshape(len(holder.unit), -1)
             table = (tensor + 0.0).cpu().contiguous().view(torch.uint8).numpy()  # -0 is 0
             for index, unit in enumerate(holder.unit):
                 if unit >= 0:
-                    parts[unit].append(table[index].tobytes())
+                    # equal rows of two layers make unequal units: the layers read different things
+                    parts[unit].append(f"{number}:".encode() + table[index].tobytes())
         return [b"|".join(part) for part in parts]
 
     def _read_alike(self, dimension: Dimension, reads: Sequence[Holder], kept: int, later: int) -> bool:
@@ -243,27 +256,31 @@ class _Search:
 
     def _values(
         self, dimension: Dimension
-    ) -> dict[str, tuple[np.ndarray, np.ndarray, Call, Int[np.ndarray, " columns"]]]:
-        """Return the least and the largest value of every column, the reader, and the units of its columns."""
-        found: dict[str, tuple[np.ndarray, np.ndarray, Call, np.ndarray]] = {}
-        readers = {c.node: c for c in dimension.consumers}
+    ) -> dict[str, tuple[np.ndarray, np.ndarray, str, Int[np.ndarray, " columns"]]] | str:
+        """Return by reader the least and the largest value of every column, its name, and the units of its columns.
+
+        Or, in words, which reader cannot be unfolded.
+        """
+        found: dict[str, tuple[np.ndarray, np.ndarray, str, np.ndarray]] = {}
         graph = self.graph.with_state(self.state)
         batch = self.held.batches[0]
 
-        def tap(node: str):
-            call = self.calls[node]
-
+        def tap(consumer: Consumer, source: ConsumerInput):
             def take(value: Tensor, *_: Tensor) -> None:
-                channels = readers[node].unit_of_column
-                moved = value.movedim(call.source.column_axis, -1).reshape(-1, len(channels)).double().cpu()
-                each = call.source.columns // len(channels)
+                channels = len(consumer.unit_of_column)
+                moved = value.movedim(source.column_axis, -1).reshape(-1, channels).double().cpu()
+                each = source.columns // channels
                 low, high = (np.repeat(getattr(moved, how)(0).numpy(), each) for how in ("amin", "amax"))
-                found[node] = (low, high, call, call.source.unit_of_column(readers[node]))
+                found[consumer.node] = (low, high, consumer.name, source.unit_of_column(consumer))
 
             return take
 
-        for node in readers:
-            graph.run(batch, taps={NODE + self.calls[node].source.source: tap(node)})
+        for consumer in dimension.consumers:
+            call = self.calls.get(consumer.node)
+            source = consumer_input(self.graph, consumer) if call is None else call.source
+            if isinstance(source, str):
+                return f"{consumer.name} {source}"
+            graph.run(batch, taps={NODE + source.source: tap(consumer, source)})
         return found
 
     def _put(self, holder: Holder, tensor: Tensor) -> None:
@@ -283,3 +300,15 @@ class _Search:
         self.removed[dimension.name] |= units
         self.state = masked(self.state, self.graph.structure, {dimension.name: units})
         self.steps.append(ExactStep(kind, dimension.name, tuple(np.flatnonzero(units).tolist())))
+
+
+def _unseen(graph: Graph, calls: Iterable[Call]) -> dict[tuple[str, int], Bool[np.ndarray, " rows"]]:
+    """Return by weight and axis the rows that only a BatchNorm reads whose own weight is 0 there: as good as 0."""
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for call in calls:
+        users = list(call.source.node.users)
+        gamma = users[0].args[1] if len(users) == 1 and operation(users[0]) in NORMS else None
+        factor = graph.program.fixed(gamma.name) if isinstance(gamma, Node) else None
+        if factor is not None:
+            found[call.weight, int(call.source.flipped)] = (factor == 0).cpu().numpy()
+    return found

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from netcaliper.reading.shrinking import Baseline, PlanStep, ShrinkProof
 from netcaliper.shrink.baselines import random_units, smallest_units
 from netcaliper.shrink.candidate import Candidate, Candidates
 from netcaliper.shrink.judge import without
+from netcaliper.shrink.norms import over_kept
 from netcaliper.shrink.prepared import Prepared
 from netcaliper.shrink.proof import (
     Run,
@@ -27,11 +29,12 @@ from netcaliper.shrink.proof import (
     parameters,
     runner,
 )
-from netcaliper.surgery.answers import in_float64
+from netcaliper.surgery.answers import difference, in_float64
 from netcaliper.surgery.cut import CutNetwork, cut_checked
 from netcaliper.surgery.masking import masked
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.program import tensors_of
+from netcaliper.trace.replay import TOLERANCE
 from netcaliper.trace.trace import trace
 
 RANDOM, REFITTED, MAGNITUDE = "random", "random, refitted", "magnitude"
@@ -46,6 +49,7 @@ class Finished:
         plain: the module without new BatchNorm statistics, if it has them.
         norms: the step of the BatchNorm statistics, ``None`` if there is no BatchNorm or nothing was fitted.
         graph: of the small module, ``None`` if it cannot be traced.
+        exported: the small module as a ``.pt2`` file that was loaded again and compared, ``None`` if that failed.
         warnings: in words.
     """
 
@@ -53,6 +57,7 @@ class Finished:
     plain: nn.Module | None
     norms: PlanStep | None
     graph: Graph | None
+    exported: bytes | None
     warnings: tuple[str, ...]
 
 
@@ -97,7 +102,25 @@ def finish(prepared: Prepared, candidate: Candidate, *, norms: bool | None) -> F
     except NetcaliperError as problem:
         small = None
         warnings.append(f"the small network cannot be traced again ({problem})")
-    return Finished(network, plain, step, small, tuple(warnings))
+    exported = None if small is None else _exported(small, network.module, graph)
+    if isinstance(exported, str):
+        warnings.append(f"the small network is not kept as a .pt2 file: {exported}")
+        exported = None
+    return Finished(network, plain, step, small, exported, tuple(warnings))
+
+
+def _exported(small: Graph, module: nn.Module, graph: Graph) -> bytes | str:
+    """Return a module as the content of a .pt2 file, read again and compared; or why that cannot be, in words."""
+    buffer = BytesIO()
+    batch = graph.example
+    try:
+        torch.export.save(small.exported.program, buffer)
+        loaded = torch.export.load(BytesIO(buffer.getvalue())).module()
+        found = difference(runner(module, graph)(batch), runner(loaded, graph)(batch))
+    except Exception as problem:  # whatever serializing some operation or output class may raise
+        return (str(problem).splitlines() or [type(problem).__name__])[0]
+    allowed = TOLERANCE.get(graph.dtype, 0.0)
+    return buffer.getvalue() if found <= allowed else f"read again, its answer differs by {found:.3g}"
 
 
 def prove(
@@ -180,12 +203,12 @@ def _baselines(prepared: Prepared, candidates: Candidates, candidate: Candidate,
 
     def run(removed: dict[str, Bool[np.ndarray, " units"]]) -> Run:
         state = masked(graph.program.tensors, graph.structure, removed)
-        return without(graph.with_state(state), candidate.branches)
+        return without(over_kept(graph.with_state(state), removed), candidate.branches)
 
     again = candidates.fit(graph.program.tensors, drawn, candidate.branches)
     return {
         RANDOM: run(drawn),
-        REFITTED: without(graph.with_state(again.state), candidate.branches),
+        REFITTED: without(over_kept(graph.with_state(again.state), drawn), candidate.branches),
         MAGNITUDE: run(small),
     }
 

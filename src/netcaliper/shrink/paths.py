@@ -9,7 +9,7 @@ divergence, which is quadratic in them, so that losses of several dimensions can
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from netcaliper.measure.protocol import MINIMUM_ROWS, ROWS_PER_UNIT
 from netcaliper.shrink.calls import Call
 from netcaliper.shrink.held import Held
 from netcaliper.shrink.judge import Judge, without
+from netcaliper.shrink.norms import over_kept
 from netcaliper.stats.block_elimination import Reader, eliminate_blocks, refit
 from netcaliper.stats.covariance import Covariance
 from netcaliper.surgery.masking import masked
@@ -39,6 +40,7 @@ Cut = tuple[str, int, Int[np.ndarray, " places"]]
 """Name of a tensor, one of its axes, and how many indices of it have gone after 0, 1, 2, ... steps."""
 
 
+@runtime_checkable
 class Path(Protocol):
     """Something that can be taken away in steps: units of a dimension, or a whole residual block in one step."""
 
@@ -148,8 +150,8 @@ def unfit(dimension: Dimension, calls: Mapping[str, Call], refused: Mapping[str,
         if columns > MAX_COLUMNS:
             return f"{consumer.name} has {columns:,} input columns, more than the {MAX_COLUMNS:,} that are read"
     for norm in dimension.norms:
-        if norm.kind != "rms_norm":
-            return f"{norm.name} takes a mean over its units, which would be another one without some of them"
+        if norm.kind not in ("rms_norm", "layer_norm"):
+            return f"{norm.name} takes statistics over its units that cannot be followed"
     if dimension.group is not None:
         return "it is read or made by a convolution in groups, which would have to lose as many units each"
     return None
@@ -275,8 +277,8 @@ def _path(
     found = eliminate_blocks(readers, len(free), 0.0, reach=REACH)
     order = np.concatenate([found.order, found.later])
     lost = np.concatenate([found.unexplained, found.later_unexplained])
-    most = dimension.units - 1 - len(first)
-    order, lost = order[:most], lost[:most]
+    may = _leaving_some(dimension, first, free[order])
+    order, lost = order[may], lost[may]
     if not len(order):
         return None
     u = np.maximum.accumulate(np.append(0.0, lost.mean(1)))
@@ -296,6 +298,24 @@ def _path(
             shift = torch.from_numpy((reader.weight - weight) @ moments.mean(call))
             old = state[call.constant.name]
             state[call.constant.name] = old + call.constant.sign * shift.to(old)
-    divergence = judge.judge(without(graph.with_state(state))).divergence
+    smaller = over_kept(graph.with_state(state), {dimension.name: removed})
+    divergence = judge.judge(without(smaller)).divergence
     loss = u * (divergence / max(u[probe], 1e-12))
     return UnitPath(dimension, np.concatenate([first, free[order]]), np.append(np.zeros(len(first)), loss), len(first))
+
+
+def _leaving_some(
+    dimension: Dimension, first: Int[np.ndarray, " gone"], order: Int[np.ndarray, " steps"]
+) -> Bool[np.ndarray, " steps"]:
+    """Return which units of an order may go so that something is left of every holder (parts of a concatenation)."""
+    left = [np.bincount(h.unit[h.unit >= 0], minlength=dimension.units) for h in dimension.holders]
+    rest = [
+        np.count_nonzero(h.unit < 0) + int(c.sum() - c[first].sum())
+        for h, c in zip(dimension.holders, left, strict=True)
+    ]
+    may = np.zeros(len(order), dtype=bool)
+    for place, unit in enumerate(order):
+        if all(have > counts[unit] for have, counts in zip(rest, left, strict=True)):
+            may[place] = True
+            rest = [have - int(counts[unit]) for have, counts in zip(rest, left, strict=True)]
+    return may

@@ -30,7 +30,7 @@ def steps_of(
         graph: the original network.
         exact: what the weights prove.
         candidate: the network that was chosen.
-        gates: on select examples: ``exact`` after the exact steps, ``all`` with everything else.
+        gates: on select examples, by kind of step (``gates_of``).
         norms: the step of the BatchNorm statistics, if there was one.
     """
     structure, found = graph.structure, []
@@ -52,7 +52,7 @@ def steps_of(
                 number=len(found) + 1, kind=KINDS[dimension.kind], tier="approximate", dimension=dimension.name,
                 units_before=dimension.units, removed=tuple(np.flatnonzero(gone & ~before).tolist()),
                 why="least is lost for what is saved there, with the readers fitted again to the units that stay",
-                gate=gates.get("all"), status="kept",
+                gate=gates.get(KINDS[dimension.kind]), status="kept",
             )
         )  # fmt: skip
     for path in candidate.dropped:
@@ -60,7 +60,7 @@ def steps_of(
             PlanStep(
                 number=len(found) + 1, kind="drop block", tier="approximate", dimension=path.name, units_before=0,
                 blocks=(path.name,), why="least is lost for what is saved by leaving the block out",
-                gate=gates.get("all"), status="kept",
+                gate=gates.get("drop block"), status="kept",
             )
         )  # fmt: skip
     if norms is not None:
@@ -106,6 +106,32 @@ def refusals(*parts: Sequence[tuple[str, str]]) -> tuple[Refusal, ...]:
     return tuple(Refusal(what=what, why=why) for what, why in dict(pair for part in parts for pair in part).items())
 
 
-def gates_of(candidates: Candidates, start: Candidate, chosen: Candidate) -> dict[str, Gate]:
-    """Return what select examples said after the exact steps, and after all."""
-    return {"exact": gate(start.judgment.agreement), "all": gate(chosen.judgment.agreement)}
+def gates_of(candidates: Candidates, chosen: Candidate) -> dict[str, Gate]:
+    """Return what select examples say after every kind of step, one kind after the other.
+
+    The order is that of the steps: exact ones, units of layers, heads, streams, blocks. The last kind ends at the
+    chosen network itself.
+
+    Returns:
+        By kind of step; ``exact`` for the exact ones.
+    """
+    structure, proved = candidates.graph.structure, candidates.exact.removed
+    found: dict[str, Gate] = {}
+    removed = dict(proved)
+    stages: list[tuple[str, dict[str, np.ndarray]]] = [("exact", dict(removed))] if proved else []
+    for kind in KINDS:
+        mine = {
+            name: gone
+            for name, gone in chosen.removed.items()
+            if structure.dimension(name).kind == kind and (gone & ~proved.get(name, np.zeros_like(gone))).any()
+        }
+        if mine:
+            removed |= mine
+            stages.append((KINDS[kind], dict(removed)))
+    if chosen.dropped:
+        stages.append(("drop block", dict(chosen.removed)))
+    for kind, gone in stages[:-1]:
+        found[kind] = gate(candidates.with_units(chosen.place, gone, ()).judgment.agreement)
+    if stages:
+        found[stages[-1][0]] = gate(chosen.judgment.agreement)
+    return found

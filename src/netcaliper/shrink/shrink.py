@@ -1,7 +1,7 @@
 """``nc.shrink``: a trained network made smaller without training it, with the plan that does it and the proof."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +34,8 @@ from netcaliper.surgery.latency import latency_ratio
 from netcaliper.surgery.shrunk_folder import save_shrunk
 from netcaliper.trace.graph import Graph
 
+EXPORTED = "small.pt2"
+
 PROBES = 256
 """Calibrate examples on which the effect of every dimension on the answers is measured, at most."""
 
@@ -46,20 +48,24 @@ class Shrunk:
         model: the small module, of the class of the given one.
         plan: what was done; ``apply_plan`` does it again.
         proof: what the small network answers on verify examples.
+        exported: the small network as the content of a ``.pt2`` file, which was loaded again and compared; ``None`` if
+            it cannot be exported (the proof says so).
     """
 
     model: nn.Module
     plan: ShrinkPlan
     proof: ShrinkProof
+    exported: bytes | None = None
 
     def save(self, folder: str | PathLike[str]) -> Path:
-        """Write weights, plan and proof to a new folder, all or nothing; ``nc.load_shrunk`` opens it.
+        """Write weights, plan, proof and ``small.pt2`` to a new folder, all or nothing; ``nc.load_shrunk`` opens it.
 
         Raises:
             OutputExists: the folder is there already.
             ReadingError: the disk refused.
         """
-        return save_shrunk(folder, self.model, plan_bytes(self.plan).decode(), {PROOF: proof_bytes(self.proof)})
+        beside = {PROOF: proof_bytes(self.proof)} | ({} if self.exported is None else {EXPORTED: self.exported})
+        return save_shrunk(folder, self.model, plan_bytes(self.plan).decode(), beside)
 
 
 def shrink(
@@ -156,7 +162,7 @@ def shrink(
             continue
         break
     tell("verify", 0, 1)
-    shrunk = _shrunk(prepared, candidates, choice, finished, about, way[0], not_taken)
+    shrunk = _shrunk(prepared, candidates, choice, finished, about, not_taken)
     tell("verify", 1, 1)
     return shrunk
 
@@ -224,8 +230,8 @@ def apply_plan(
     finished = finish(prepared, candidate, norms=norms)
     tell("fit", 1, 1)
     choice = Choice(candidate, True, f"as in the plan: {plan.why}")
-    made = _shrunk(prepared, candidates, choice, finished, about, place, [])
-    return Shrunk(made.model, made.plan.model_copy(update={"curve": plan.curve, "refused": plan.refused}), made.proof)
+    made = _shrunk(prepared, candidates, choice, finished, about, [])
+    return replace(made, plan=made.plan.model_copy(update={"curve": plan.curve, "refused": plan.refused}))
 
 
 @dataclass(frozen=True)
@@ -267,7 +273,7 @@ class _Kept(Candidates):
             meets = target.kind != "agreement" or candidate.judgment.agreement.meets(target.value or 0)
             if self._keep is not None and meets:
                 choice = Choice(candidate, True, "the last network that was verified before an interruption")
-                self._keep(_plan(self._prepared, self, choice, None, self._about, place, self._not_taken))
+                self._keep(_plan(self._prepared, self, choice, None, self._about, self._not_taken))
         return candidate
 
 
@@ -356,11 +362,10 @@ def _plan(
     choice: Choice,
     finished: Finished | None,
     about: _About,
-    start: Place,
     not_taken: Sequence[tuple[str, str]],
 ) -> ShrinkPlan:
     graph, candidate = prepared.graph, choice.candidate
-    first = candidates.at(start) if finished is not None and candidates.paths else candidate
+    gates = {} if finished is None else gates_of(candidates, candidate)
     small = {} if finished is None or finished.graph is None else {s.name: s.units for s in finished.graph.sites}
     unread = [(name, f"is not fitted again: {why}") for name, why in candidate.kept.items()]
     return ShrinkPlan(
@@ -373,9 +378,7 @@ def _plan(
         target=about.target,
         round_to=about.round_to,
         tolerance=about.target.value if about.target.kind == "agreement" and about.target.value else 0.0,
-        steps=steps_of(
-            graph, prepared.exact, candidate, gates_of(candidates, first, candidate), finished and finished.norms
-        ),
+        steps=steps_of(graph, prepared.exact, candidate, gates, finished and finished.norms),
         removed={name: tuple(np.flatnonzero(gone).tolist()) for name, gone in candidate.removed.items() if gone.any()},
         dropped=tuple(path.name for path in candidate.dropped),
         sites=sites_of(graph, candidate.removed, small),
@@ -392,14 +395,14 @@ def _shrunk(
     choice: Choice,
     finished: Finished,
     about: _About,
-    start: Place,
     not_taken: Sequence[tuple[str, str]],
 ) -> Shrunk:
     """Write the plan, read the verify examples, and say whether what was asked for is met."""
-    plan = _plan(prepared, candidates, choice, finished, about, start, not_taken)
+    plan = _plan(prepared, candidates, choice, finished, about, not_taken)
     proof = prove(prepared, candidates, choice.candidate, finished, target=(choice.met, choice.why), seed=about.seed)
     met, words = _met(about.target, choice, proof)
-    return Shrunk(finished.network.module, plan, proof.model_copy(update={"target_met": met, "target_words": words}))
+    proof = proof.model_copy(update={"target_met": met, "target_words": words})
+    return Shrunk(finished.network.module, plan, proof, finished.exported)
 
 
 def _met(target: Target, choice: Choice, proof: ShrinkProof) -> tuple[bool, str]:

@@ -19,9 +19,9 @@ def latency_ratio(
     """Return the time of one network over that of another, on the same inputs, with the threads that torch has.
 
     The two run in turn for a hundredth of a second each (one call at least), so that whatever else happens on the
-    machine meets both. ``ratio`` is the median of the ratios round by round, ``low`` and ``high`` its 95 % interval from
-    order statistics, ``lower`` and ``upper`` the quartiles; ``rounds`` their number, ``before`` and ``after`` the median
-    seconds of a call.
+    machine meets both. ``ratio`` is the median of the ratios round by round, ``low`` and ``high`` its 95 % interval
+    from order statistics, ``lower`` and ``upper`` the quartiles; ``rounds`` their number, ``before`` and ``after`` the
+    median seconds of a call.
 
     Args:
         original: the network in the denominator.

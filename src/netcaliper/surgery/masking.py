@@ -71,6 +71,13 @@ def checked(structure: Structure, removed: Removed) -> list[Dimension]:
             raise InputError(f"unit {frozen[0]} of `{name}` cannot be removed: {dimension.why_frozen}; leave it out")
         if gone.all():
             raise CutRefused(f"all {len(gone)} units of `{name}` would go; keep one, or drop what it is in", (name,))
+        empty = next((h for h in dimension.holders if len(h.unit) and entries(h.unit, gone).all()), None)
+        if empty is not None:
+            raise CutRefused(
+                f"axis {empty.axis} of `{empty.names[0]}` would lose all of its {len(empty.unit)} entries, which are "
+                f"units of `{name}`; keep one of them",
+                (name,),
+            )
         if dimension.group is not None:
             counts = np.bincount(dimension.group[gone], minlength=int(dimension.group.max()) + 1)
             if counts.min() != counts.max():

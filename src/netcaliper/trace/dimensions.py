@@ -1,6 +1,7 @@
 """From rows on values and parameters to dimensions: what shares rows, and which of them can go."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -158,7 +159,7 @@ class _Assembly:
             ),
             consumers=consumers,
             sites={name: _mapped(line, unit) for name, line in sites},
-            norms=tuple(norm for norm, _ in self._norms.of(where)),
+            norms=tuple(replace(norm, unit=_mapped(line, unit)) for norm, line in self._norms.of(where)),
             frozen=frozen,
             why_frozen=_told(reasons),
             group=group,

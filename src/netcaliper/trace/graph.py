@@ -152,6 +152,12 @@ class Graph:
         other.replay = {}
         return other
 
+    def calling(self, targets: Mapping[str, Callable[..., Any]]) -> "Graph":
+        """Return the same graph with some nodes computed otherwise, by a function of the arguments of the operation."""
+        other = copy.copy(self)
+        other.program = self.program.calling(targets)
+        return other
+
     def run(
         self,
         batch: Any,

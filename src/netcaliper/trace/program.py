@@ -3,7 +3,7 @@
 import copy
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -107,6 +107,14 @@ class Program:
         """Return the same steps over other tensors, by state-dict name; those that are not named stay."""
         other = copy.copy(self)
         other._fixed = {node: tensors.get(self.parameters[node], value) for node, value in self._fixed.items()}
+        return other
+
+    def calling(self, targets: Mapping[str, Callable[..., Any]]) -> "Program":
+        """Return the same steps, some of which call something else with the same arguments, by node."""
+        other = copy.copy(self)
+        other.steps = tuple(replace(step, target=targets.get(step.name, step.target)) for step in self.steps)
+        other._step = {step.name: step for step in other.steps}
+        other._suffixes = {}
         return other
 
     def run(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
@@ -397,7 +398,8 @@ class RowFlow:
     def _found_norm(self, node: Node, kind: Any, ids: Ids) -> Norm:
         if kind == "group_norm":
             self.rows.freeze(ids, f"{_at(node)} takes statistics over groups of them")
-        norm = Norm(self._namer.name(node, kind, weighted=True), module_path(node), kind)
+        nothing = np.empty(0, dtype=np.int64)  # its units are known once all ties are
+        norm = Norm(self._namer.name(node, kind, weighted=True), module_path(node), kind, node.name, nothing)
         self.norms.append((norm, ids))
         return norm
 

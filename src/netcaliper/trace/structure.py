@@ -44,11 +44,15 @@ class Norm:
         module: path of the module that computes it, empty if none does.
         kind: ``rms_norm`` (no mean is taken off, so that zeros change it by a known factor), ``layer_norm``,
             ``group_norm``, or ``other``.
+        node: its node in the graph, the last one where it is written out.
+        unit: for every index of the axis that it runs over its unit, -1 for one of no unit of the dimension.
     """
 
     name: str
     module: str
     kind: Literal["rms_norm", "layer_norm", "group_norm", "other"]
+    node: str
+    unit: Int[np.ndarray, " size"]
 
 
 @dataclass(frozen=True, eq=False)
