@@ -28,6 +28,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ CHECKED = 2
 ENOUGH = 0.9
 FOLDER = table.ROOT / "out" / "coverage"
 LIMIT = 240
+
+Task = Callable[[Entry], dict[str, Any]]
 
 
 # ---- one model, in a process of its own
@@ -189,9 +192,9 @@ def peak() -> float:
 # ---- all of them
 
 
-def in_process(name: str, file: Path, *, trace_only: bool, limit: int) -> None:
+def in_process(task: Task, name: str, file: Path, limit: int) -> None:
     """Answer for one model in a fork of this process (which has loaded the libraries), so that nothing stays behind."""
-    child = get_context("fork").Process(target=answer, args=(name, file), kwargs={"trace_only": trace_only})
+    child = get_context("fork").Process(target=answer, args=(task, name, file))
     child.start()
     child.join(limit)
     if child.is_alive():
@@ -202,11 +205,11 @@ def in_process(name: str, file: Path, *, trace_only: bool, limit: int) -> None:
         file.write_text(json.dumps({"failed": f"ended with exit code {child.exitcode}"}), encoding="utf-8")
 
 
-def answer(name: str, file: Path, *, trace_only: bool) -> None:
+def answer(task: Task, name: str, file: Path) -> None:
     """Write the answer for one model; a refusal with its reason is an answer, anything else that is raised a crash."""
     began = time.perf_counter()
     try:
-        found = alone(ENTRIES[name], trace_only=trace_only)
+        found = task(ENTRIES[name])
     except NetcaliperError as refusal:
         found = {"refused by name": f"{type(refusal).__name__}: {refusal}"}
     except Exception as failure:
@@ -290,7 +293,7 @@ def main(names: Sequence[str], *, trace_only: bool, limit: int, say: Callable[[s
         file = file_of(name, trace_only=trace_only)
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            in_process(name, file, trace_only=trace_only, limit=limit)
+            in_process(partial(alone, trace_only=trace_only), name, file, limit)
             say(f"{number} of {len(names)}  {line(name, json.loads(file.read_text(encoding='utf-8')))}")
     done = {name: file_of(name, trace_only=trace_only) for name in ENTRIES}
     found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in done.items() if file.exists()}

@@ -3,8 +3,8 @@
 A small translator, German to English, lower-cased, 4,000 joint subwords, is trained (``baseline`` in ``--out``; its
 recipe was chosen by BLEU on val). Then the hidden units of its feed-forward networks are made linear under a sweep of
 penalties, two epochs with the penalty and one without, beside the unbent network trained on as long. Half of the 1,000
-test sentences choose the core, the other half give the BLEU that is reported. Adam rescales gradients, so the penalty is
-a proximal step. What is there is not made again, and an interrupted training goes on.
+test sentences choose the core, the other half give the BLEU that is reported. Adam rescales gradients, so the penalty
+is a proximal step. What is there is not made again, and an interrupted training goes on.
 
     OMP_NUM_THREADS=1 python benchmarks/translation.py --data ../shared/data/multi30k
 """

@@ -1,9 +1,10 @@
-"""Random networks (float64) with units of known use: dead, constant, duplicate, unread, and those that follow from them.
+"""Random networks (float64) with units of known use: dead, constant, duplicate, unread, and what follows.
 
 Every network is a function of (family, seed). What the weights prove must go, and nothing else; constants that cannot
 be put into a bias stay and are named.
 """
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -99,7 +100,7 @@ def build(family: str, seed: int) -> Slack:
                 units.free = rng.sample(range(len(units)), len(units))
             for units in plants:
                 _plant(units, found, rng)
-            for first, second in zip(plants, plants[1:], strict=False):
+            for first, second in itertools.pairwise(plants):
                 _follow(first, second, found, rng)
     return found
 
@@ -238,7 +239,7 @@ def _columns(module: nn.Module, start: int = 0, size: int | None = None) -> Tens
 
 def _mlp(rng: random.Random) -> Family:
     sizes = [rng.randint(3, 6), *(rng.randint(7, 12) for _ in range(rng.randint(1, 3)))]
-    linear = [nn.Linear(a, b, bias=i == 0 or rng.random() < 0.8) for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))]
+    linear = [nn.Linear(a, b, bias=i == 0 or rng.random() < 0.8) for i, (a, b) in enumerate(itertools.pairwise(sizes))]
     norms = [nn.BatchNorm1d(m.out_features) if rng.random() < 0.3 else None for m in linear]
     head = nn.Linear(sizes[-1], 3, bias=rng.random() < 0.8)
     layers = [part for m, norm in zip(linear, norms, strict=True) for part in (m, norm, _activation(rng)) if part]
@@ -251,7 +252,9 @@ def _mlp(rng: random.Random) -> Family:
             level = _zeros(norm)[0] if norm is not None else bias[0] if bias else None
             stays = "" if reader.bias is not None or after is not None else NO_BIAS
             rides, zeros = [*bias, *_norm(norm)], [*bias, *_zeros(norm)]
-            found.append(Units((_name(model, m), 0), [m.weight], rides, zeros, level, [_columns(reader)], stays, norm=norm))
+            found.append(
+                Units((_name(model, m), 0), [m.weight], rides, zeros, level, [_columns(reader)], stays, norm=norm)
+            )
         return found
 
     return model, torch.randn(4, sizes[0]).double(), torch.randn(32, sizes[0]).double(), groups
@@ -365,7 +368,9 @@ def _concat(rng: random.Random) -> Family:
             zeros = [t[start : start + size] for layer in later for t in _zeros(layer.norm)]
             columns = [_columns(module, start, size) for module in (*(layer.conv for layer in later), head)]
             stays = PADS if padded and later else ""
-            found.append(Units((_name(model, m), 0), [m.weight], [m.bias, *rides], [m.bias, *zeros], m.bias, columns, stays))
+            found.append(
+                Units((_name(model, m), 0), [m.weight], [m.bias, *rides], [m.bias, *zeros], m.bias, columns, stays)
+            )
         return found
 
     return model, torch.randn(2, 3, 6, 6).double(), torch.randn(12, 3, 6, 6).double(), groups
@@ -394,7 +399,7 @@ def _depthwise(rng: random.Random) -> Family:
     def groups() -> list[Units]:
         found = []
         for block, before in zip(blocks, border, strict=True):
-            bias = [block.expand.bias, block.depthwise.bias]
+            bias = _bias(block.expand, block.depthwise)
             rides = [*bias, *_norm(block.norm), block.depthwise.weight]
             level = block.norm.bias if before else block.depthwise.bias
             zeros, stays = [*bias, *_zeros(block.norm)], BORDER if before else ""  # type: ignore[list-item]
@@ -468,10 +473,18 @@ def _gated(rng: random.Random) -> Family:
         rows = [model.embed.weight.T, *(w for layer in layers for w in (layer.attention.out.weight, layer.down.weight))]
         biases = [layer.attention.out.bias for layer in layers] if bias else []
         norms = [n.weight for layer in layers for n in (layer.norm1, layer.norm2)] + [model.norm.weight]
-        reads = [m for layer in layers for m in (layer.attention.q, layer.attention.k, layer.attention.v, layer.gate, layer.up)]
+        reads = [
+            m
+            for layer in layers
+            for m in (layer.attention.q, layer.attention.k, layer.attention.v, layer.gate, layer.up)
+        ]
         columns = [_columns(m) for m in (*reads, model.head)]
         level = biases[0] if bias else None
-        found = [Units(("embed.weight", 0), rows, [*biases, *norms], biases, level, columns, COUNTS, merges=False, read=False)]
+        found = [
+            Units(
+                ("embed.weight", 0), rows, [*biases, *norms], biases, level, columns, COUNTS, merges=False, read=False
+            )
+        ]
         for i, layer in enumerate(layers):
             own = [layer.gate.weight, layer.up.weight]
             found.append(Units((f"layers.{i}.gate.weight", 0), own, [], [], None, [_columns(layer.down)]))

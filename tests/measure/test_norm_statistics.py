@@ -36,7 +36,9 @@ def test_statistics_are_means_over_batches():
         first = [model.a(batch) for batch in x]
         after = [model.b((v - v.mean(0)) / (v.var(0, correction=0) + 1e-5).sqrt()) for v in first]  # no dropout
     for name, values in (("norm", first), ("norm2", after)):
-        assert torch.allclose(found[f"{name}.running_mean"], torch.stack([v.mean(0) for v in values]).mean(0), atol=1e-6)
+        assert torch.allclose(
+            found[f"{name}.running_mean"], torch.stack([v.mean(0) for v in values]).mean(0), atol=1e-6
+        )
         assert torch.allclose(found[f"{name}.running_var"], torch.stack([v.var(0) for v in values]).mean(0), atol=1e-6)
         assert int(found[f"{name}.num_batches_tracked"]) == 3
 
@@ -48,7 +50,9 @@ def test_the_module_is_left_in_eval_mode_with_its_momentum():
     assert (model.norm.momentum, model.norm2.momentum) == (0.3, 0.1)
     state = model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in found.items())
-    assert set(found) == {f"{n}.{b}" for n in ("norm", "norm2") for b in ("running_mean", "running_var", "num_batches_tracked")}
+    assert set(found) == {
+        f"{n}.{b}" for n in ("norm", "norm2") for b in ("running_mean", "running_var", "num_batches_tracked")
+    }
 
 
 def test_global_random_numbers_are_not_drawn():

@@ -11,7 +11,8 @@ from cut_structures import structure
 from netcaliper.errors import CutRefused, InputError
 from netcaliper.surgery.answers import difference
 from netcaliper.surgery.cut import cut_checked
-from netcaliper.surgery.dropped_blocks import First, Zero, put_in, replacements
+from netcaliper.surgery.dropped_blocks import replacements
+from netcaliper.surgery.stand_ins import First, Zero, put_in
 from netcaliper.trace.residual import residual_blocks
 from netcaliper.zoo.resnet import ResNet
 from netcaliper.zoo.vit import ViT

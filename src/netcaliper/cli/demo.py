@@ -1,4 +1,4 @@
-"""``netcaliper demo``: a deliberately wide network, trained here and now, what its units do, and the small one in it."""
+"""``netcaliper demo``: a deliberately wide network, trained here and now, and the small one that is in it."""
 
 import json
 import os

@@ -157,18 +157,19 @@ class _Search:
             weight=weight,
             weight_node=weighted.weight.name,
             makes=weighted.makes,
-            constant=self._constant(step.node),
+            constant=self._constant(step.node, weighted.makes),
             beside=beside,
         )
 
-    def _constant(self, node: Node) -> Constant | None:
+    def _constant(self, node: Node, makes: int) -> Constant | None:
         """Return the bias of a call, or else the running mean of the BatchNorm that alone reads its value."""
         place = {"aten.addmm": 0, "aten.linear": 2, "aten.mm": None, "aten.matmul": None}.get(operation(node), 2)
         bias = node.args[place] if place is not None and len(node.args) > place else None
         if isinstance(bias, Node):
             return self._stored(bias, 1)
         users = [user for user in node.users if user in self.depends]
-        if len(users) == 1 and operation(users[0]) in NORMS and len(node.users) == 1:
+        alone = len(users) == 1 and operation(users[0]) in NORMS and len(node.users) == 1
+        if alone and makes_channels(node, makes):
             return self._stored(users[0].args[3], -1)
         return None
 
@@ -202,6 +203,7 @@ class _Search:
     def _origin(self, node: Node) -> tuple[str, Float64[np.ndarray, " outputs"] | None] | None:
         """Follow a value back through copies and factors by channel to the weighted call that makes it."""
         scale: Float64[np.ndarray, " outputs"] | None = None
+        along: set[bool] = set()  # whether factors lie along axis 1 (of a BatchNorm), or along the last one
         while node.name not in self.weighted:
             op = operation(node)
             if len([user for user in node.users if user in self.depends]) != 1:
@@ -215,11 +217,15 @@ class _Search:
             else:
                 return None
             if factor is not None:
+                along.add(op in NORMS)
                 scale = factor if scale is None else scale * factor
             reads = [read for read in node.all_input_nodes if read in self.depends]
             if len(reads) != 1:
                 return None
             node = reads[0]
+        makes = self.weighted[node.name].makes
+        if (True in along and not makes_channels(node, makes)) or (False in along and not _makes_last(node, makes)):
+            return None
         return (node.name, scale) if len([u for u in node.users if u in self.depends]) == 1 else None
 
     def _norm(self, node: Node) -> Float64[np.ndarray, " outputs"] | None:
@@ -242,3 +248,12 @@ class _Search:
 
     def _same_shape(self, name: str, other: Node) -> bool:
         return str(tuple(self.steps[name].node.meta["val"].shape)) == str(tuple(other.meta["val"].shape))
+
+
+def makes_channels(node: Node, makes: int) -> bool:
+    """Tell whether the outputs of a call lie along axis 1, the one that a BatchNorm looks at."""
+    return makes % node.meta["val"].dim() == 1
+
+
+def _makes_last(node: Node, makes: int) -> bool:
+    return makes % node.meta["val"].dim() == node.meta["val"].dim() - 1

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from netcaliper.measure.consumer_input import ConsumerInput, consumer_input
-from netcaliper.shrink.calls import NORMS, Call
+from netcaliper.shrink.calls import NORMS, Call, makes_channels
 from netcaliper.shrink.held import Held
 from netcaliper.surgery.masking import masked
 from netcaliper.trace.graph import NODE, Graph
@@ -168,12 +168,8 @@ class _Search:
                     reason = f"{dimension.norms[0].name} counts its value"
                 elif not flat:
                     reason = f"its value differs between positions at {node}"
-                elif not zero and call is None:
-                    reason = f"{name} has no bias of its own to take its value (its weight is shared or computed)"
-                elif not zero and call.constant is None:
-                    reason = f"{call.name} has no bias to take its value"
-                elif not zero and call.source.pads:
-                    reason = f"{call.name} puts zeros around it, so that its value is none at the border"
+                elif not zero:
+                    reason = _no_place(name, call)
                 if reason is not None:
                     constant[unit] = False
                     self.stay.setdefault(f"unit {unit} of {dimension.name}", f"constant, but {reason}")
@@ -182,14 +178,16 @@ class _Search:
         if not constant.any() or "constant" in self.skip:
             return
         for node, (low, _, _, owner) in values.items():
-            call = self.calls[node]
+            call = self.calls.get(node)
             columns = np.flatnonzero((owner >= 0) & constant[np.maximum(owner, 0)])
+            if call is None or not low[columns].any():
+                continue  # the value is 0 there
             weight = call.matrix(self.state[call.weight])
             # row by row, not as one product: equal rows stay equal to the last bit, and so do duplicates
             shifts.append((call, (weight[:, columns] * low[columns]).sum(1)))
         for call, shift in shifts:
             assert call.constant is not None
-            old = self.state[call.constant.name]
+            old = self.state[call.constant.name].detach()
             self.state[call.constant.name] = old + call.constant.sign * torch.from_numpy(shift).to(old)
         self._take("constant", dimension, constant)
 
@@ -307,8 +305,20 @@ def _unseen(graph: Graph, calls: Iterable[Call]) -> dict[tuple[str, int], Bool[n
     found: dict[tuple[str, int], np.ndarray] = {}
     for call in calls:
         users = list(call.source.node.users)
-        gamma = users[0].args[1] if len(users) == 1 and operation(users[0]) in NORMS else None
+        read = len(users) == 1 and operation(users[0]) in NORMS and makes_channels(call.source.node, call.makes)
+        gamma = users[0].args[1] if read else None
         factor = graph.program.fixed(gamma.name) if isinstance(gamma, Node) else None
         if factor is not None:
             found[call.weight, int(call.source.flipped)] = (factor == 0).cpu().numpy()
     return found
+
+
+def _no_place(name: str, call: Call | None) -> str | None:
+    """Say why a reader cannot take a constant into its bias, if it cannot."""
+    if call is None:
+        return f"{name} has no bias of its own to take its value (its weight is shared or computed)"
+    if call.constant is None:
+        return f"{name} has no bias to take its value"
+    if call.source.pads:
+        return f"{name} puts zeros around it, so that its value is none at the border"
+    return None

@@ -97,7 +97,7 @@ def refit(
         found.state[call.weight] = stored
         after.replace(nodes[call.weight], stored)
         if call.constant is not None and constant is not None:
-            old = found.state[call.constant.name]
+            old = found.state[call.constant.name].detach()
             new = old + call.constant.sign * torch.from_numpy(constant).to(old)
             found.state[call.constant.name] = new
             after.replace(call.constant.node, new)

@@ -155,6 +155,7 @@ def shrink(
             finished = finish(prepared, choice.candidate, norms=False if "norm statistics" in skip else None)
         except CutRefused as problem:
             stuck = [path for path in paths if path.name in problem.dimensions]
+            stuck = stuck or [path for path in paths if isinstance(path, BlockPath)]  # it names no units then
             if not stuck:
                 raise
             not_taken += [(path.name, str(problem)) for path in stuck]

@@ -26,10 +26,11 @@ from netcaliper.surgery.cuts import (
     tensor_at,
     tensors_by_name,
 )
-from netcaliper.surgery.dropped_blocks import Replacement, put_in, replacements
+from netcaliper.surgery.dropped_blocks import replacements
 from netcaliper.surgery.masking import Removed, checked, entries, masked
 from netcaliper.surgery.module_sizes import output_axis
 from netcaliper.surgery.norms import NormOverKept, rescale
+from netcaliper.surgery.stand_ins import Replacement, put_in
 from netcaliper.trace.graph import NODE, Graph
 from netcaliper.trace.program import tensors_of
 from netcaliper.trace.replay import TOLERANCE

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from netcaliper.errors import CorruptReading, InputError
-from netcaliper.surgery.dropped_blocks import STAND_INS, Replacement, put_in
 from netcaliper.surgery.module_sizes import adds_bias, output_axis, set_sizes
+from netcaliper.surgery.stand_ins import STAND_INS, Replacement, put_in
 
 Range = tuple[int, int]
 Number = int | float

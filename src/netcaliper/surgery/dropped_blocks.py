@@ -3,12 +3,14 @@
 With the branch of a residual sum at zero the network goes on with the skip. Where a module computes the sums of
 dropped blocks and nothing else of weight, something that passes its input on stands in its place; where only one sum of
 a module with several goes (attention or feed-forward network of a transformer block), zeros stand in the place of the
-module that computes the branch. Every replacement is compared with the graph whose branches are set to zero.
+module that computes the branch. Every replacement is compared with the graph whose branches are set to zero, over
+weights that were shaken (with those of the model itself a BatchNorm that was never trained looks like nothing at all),
+both at the outputs and where the block ends, for little of a block may reach the outputs.
 """
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,38 +18,13 @@ from torch.fx import Node
 
 from netcaliper.errors import CutRefused, InputError
 from netcaliper.surgery.answers import answer, difference
+from netcaliper.surgery.cuts import tensor_at
+from netcaliper.surgery.stand_ins import Replacement, put_in
+from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import NODE, Graph
 from netcaliper.trace.names import operation
 from netcaliper.trace.replay import TOLERANCE
 from netcaliper.trace.residual import ResidualBlock, residual_blocks
-
-Replacement = Literal["identity", "relu", "first", "zero"]
-
-
-class First(nn.Module):
-    """Gives back its first input, whatever else it is called with."""
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the first input."""
-        return args[0] if args else next(iter(kwargs.values()))
-
-
-class Zero(First):
-    """Gives zeros of the shape of its first input, whatever else it is called with."""
-
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Return zeros."""
-        return torch.zeros_like(super().forward(*args, **kwargs))
-
-
-STAND_INS: dict[str, type[nn.Module]] = {"identity": nn.Identity, "relu": nn.ReLU, "first": First, "zero": Zero}
-"""What can stand in the place of a module: ``identity`` and ``first`` pass their (first) input on."""
-
-
-def put_in(module: nn.Module, replaced: Mapping[str, Replacement]) -> None:
-    """Replace modules by path, in place."""
-    for path, kind in replaced.items():
-        module.set_submodule(path, STAND_INS[kind]().train(module.training))
 
 
 def replacements(graph: Graph, dropped: Sequence[str]) -> dict[str, Replacement]:
@@ -72,6 +49,12 @@ class _Search:
 
     def __init__(self, graph: Graph, dropped: Sequence[str]) -> None:
         self.graph = graph
+        shaken = _shaken(graph)
+        self.shaken = graph.with_state({**graph.program.tensors, **shaken})
+        self.model = copy.deepcopy(graph.model)
+        with torch.no_grad():
+            for name, value in shaken.items():
+                cast(Tensor, tensor_at(self.model, name)).copy_(value)
         self.blocks = residual_blocks(graph).blocks
         known = {block.name: block for block in self.blocks}
         for name in dropped:
@@ -114,7 +97,7 @@ class _Search:
             if not all(each.name in names for each in inside):
                 break
             for kind in self._kinds(path, block):
-                if self._same({**self.replaced, path: kind}, [*self.zeroed, *inside]):
+                if self._same({**self.replaced, path: kind}, [*self.zeroed, *inside], path):
                     self.replaced[path] = kind
                     return inside
         return []
@@ -137,14 +120,16 @@ class _Search:
         largest.sort(key=lambda path: -self._weights(path))
         if not largest:
             self.problems.append("no module of its own computes its branch")
-        zero = next((p for p in largest if self._same({**self.replaced, p: "zero"}, [*self.zeroed, block])), None)
+        around = next(reversed(_paths(self.nodes[block.node])), "")
+        zeroed = [*self.zeroed, block]
+        zero = next((p for p in largest if self._same({**self.replaced, p: "zero"}, zeroed, around)), None)
         if zero is None:
             return []
         self.replaced[zero] = "zero"
         for path in largest:
             if path != zero and self._weights(path):
                 without: dict[str, Replacement] = {**self.replaced, path: "identity"}
-                if self._same(without, [*self.zeroed, block]):
+                if self._same(without, zeroed, around):
                     self.replaced = without
         return [block]
 
@@ -161,20 +146,30 @@ class _Search:
     def _weights(self, path: str) -> int:
         return sum(weight.numel() for weight in self.modules[path].parameters()) if path in self.modules else 0
 
-    def _same(self, replaced: Mapping[str, Replacement], zeroed: Sequence[ResidualBlock]) -> bool:
-        """Tell whether the module with the replacements answers as the graph does with these branches at zero."""
+    def _same(self, replaced: Mapping[str, Replacement], zeroed: Sequence[ResidualBlock], around: str) -> bool:
+        """Tell whether the module with the replacements answers as the graph does with these branches at zero.
+
+        Args:
+            replaced: by path what stands there; the last one is new.
+            zeroed: blocks that are left out.
+            around: path of the module whose output is compared too, empty for none.
+        """
         path, kind = list(replaced.items())[-1]
         if path not in self.modules:
             return False
         if path in self.other:  # what unpacks it could take zeros apart along the examples without a word
             self.problems.append(f"`{path}` returns {self.other[path]}")
             return False
-        module = _shell(self.graph.model, replaced)
-        expected = self.graph.run(
-            self.graph.example, overrides={NODE + each.branch: torch.zeros_like for each in zeroed}
+        ends = self._ends(around)
+        seen: list[Tensor] = []
+        expected = self.shaken.run(
+            self.graph.example,
+            taps={NODE + name: lambda value, *_: seen.append(value.clone()) for name in ends},
+            overrides={NODE + each.branch: torch.zeros_like for each in zeroed},
         ).output
         try:
-            gap = difference(expected, answer(module, self.graph.example))
+            found, local = _answers(_shell(self.model, replaced), around if ends else "", self.graph.example)
+            gap = max(difference(expected, found), difference(seen, local) if ends else 0.0)
         except Exception as failure:
             words = (str(failure).splitlines() or [""])[0]
             self.problems.append(
@@ -183,6 +178,43 @@ class _Search:
             return False
         self.problems.append(f"with {kind} in place of `{path}` the answer differs by {gap:.3g} of the largest output")
         return gap <= TOLERANCE.get(self.graph.dtype, 0.0)
+
+    def _ends(self, path: str) -> list[str]:
+        """Return the node that a module gives back, if it gives back one that is read outside of it."""
+        inside = set(self.used.get(path, ()))
+        ends = [node.name for node in self.used.get(path, ()) if any(user not in inside for user in node.users)]
+        return ends if len(ends) == 1 and path not in self.other else []
+
+
+def _answers(module: nn.Module, path: str, batch: Batch) -> tuple[Any, list[Any]]:
+    """Return the answer of a module, and what the module in it at a path gives."""
+    local: list[Any] = []
+    if path:
+        module.get_submodule(path).register_forward_hook(lambda _, args, output: local.append(output))
+    return answer(module, batch), local
+
+
+def _shaken(graph: Graph) -> dict[str, Tensor]:
+    """Return the floating-point weights and statistics of a network, each entry moved by about a third of its tensor.
+
+    What is 0 or 1 in every entry (biases, norms as they are made) is moved too; variances stay positive.
+    """
+    generator = torch.Generator().manual_seed(0)
+    found: dict[str, Tensor] = {}
+    done: dict[int, Tensor] = {}
+    for name, tensor in graph.program.tensors.items():
+        if not tensor.is_floating_point() or tensor_at(graph.model, name) is None:
+            continue
+        if id(tensor) not in done:
+            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor)
+            old = tensor.detach()
+            size = old.square().mean().sqrt()
+            moved = (
+                old * (0.5 * noise).exp() if bool((old > 0).all()) else old + noise * (size / 3 if size > 0 else 0.1)
+            )
+            done[id(tensor)] = moved
+        found[name] = done[id(tensor)]
+    return found
 
 
 def _shell(model: nn.Module, replaced: Mapping[str, Replacement]) -> nn.Module:

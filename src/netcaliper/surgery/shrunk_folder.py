@@ -24,6 +24,7 @@ from netcaliper.trace.wrappers import unwrapped
 
 PLAN = "plan.json"
 WEIGHTS = "weights.safetensors"
+_FACTS = "netcaliper"
 _NONE: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -75,7 +76,9 @@ def save_shrunk(
         else:
             first[key] = name
             written[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    metadata = {"tied": json.dumps(tied, sort_keys=True), "plan_sha256": hashlib.sha256(plan).hexdigest()}
+    facts = {"tied": tied, "plan_sha256": hashlib.sha256(plan).hexdigest()}
+    # one key: the format does not keep the order of several, and equal networks should be equal bytes
+    metadata = {_FACTS: json.dumps(facts, sort_keys=True)}
     return write_folder(target, {**beside, PLAN: plan, WEIGHTS: save(written, metadata)})
 
 
@@ -102,7 +105,7 @@ def load_shrunk(constructor: Callable[[], nn.Module], folder: str | PathLike[str
     try:
         tensors = load(content)
         metadata = _metadata(content)
-        tied = dict(json.loads(metadata["tied"]))
+        tied = dict(metadata["tied"])
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CorruptReading(f"{str(source / WEIGHTS)!r} is damaged: {error}") from error
     if metadata.get("plan_sha256") != hashlib.sha256(read_file(source, PLAN)).hexdigest():
@@ -117,9 +120,9 @@ def load_shrunk(constructor: Callable[[], nn.Module], folder: str | PathLike[str
     return module.eval()
 
 
-def _metadata(content: bytes) -> dict[str, str]:
+def _metadata(content: bytes) -> dict[str, Any]:
     size = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + size]).get("__metadata__") or {}
+    return json.loads(json.loads(content[8 : 8 + size])["__metadata__"][_FACTS])
 
 
 def _check(module: nn.Module, state: Mapping[str, Tensor]) -> None:
