@@ -12,7 +12,7 @@ help:
 	@echo "make test    run every test"
 	@echo "make wheel   build the wheel and try it in a clean environment without extras"
 	@echo "make bench   what results/ says, measured again (half an hour)"
-	@echo "make coverage  read one model of every family of timm and transformers again (an hour; it resumes)"
+	@echo "make coverage  read and cut one model of every family of timm and transformers again (hours; it resumes)"
 	@echo "make scale   what a decoder of a billion parameters takes, and how cost grows (an hour)"
 	@echo "make study   train and read the networks of the studies in results/ (hours; needs CIFAR-10 and Multi30k, see results/README.md)"
 	@echo "make lint    ruff, pyright and the floors (import-linter)"
@@ -35,16 +35,18 @@ demo: $(STAMP)
 
 # What the README and results/ say, measured again; about half an hour on two cores.
 bench: $(STAMP)
-	for name in planted_truth provenance in_place static_cost default_reading cka_coverage cka_peers cka_correct blocks predictions; do \
+	for name in planted_truth provenance in_place static_cost default_reading cka_coverage cka_peers cka_correct blocks predictions exact_shrink; do \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/needed_resnet50.py
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/bending_cost.py
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/folding.py
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_resnet50.py
 
-# What netcaliper reads of timm and transformers; goes on where it was stopped.
+# What netcaliper reads of timm and transformers, and what it can cut; goes on where it was stopped.
 coverage: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py --limit 600
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/shrink_coverage.py
 
 scale: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cost_exponents.py
@@ -62,6 +64,8 @@ study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linearization_digits.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linearization_cifar.py --data $(DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/translation.py --data $(TEXTS)
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_train.py --data $(DATA)
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_peers.py --data $(DATA)
 
 # The picture of the README, from the demo's reading.
 picture: demo

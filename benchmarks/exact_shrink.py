@@ -4,8 +4,8 @@
 concatenation, depthwise convolutions, gated FFN with RMSNorm and grouped-query attention, shared weights. Dead,
 constant, duplicate and unread units are planted in them, and units that only an unread unit reads. The module that is
 cut must give the outputs of the given one to 1e-9 of the largest on inputs that nothing was read on, every dimension
-must have the size that was planted, and constants that cannot be put into a bias (zeros are put around them, a normalization
-counts them, the reader has no bias or shares its weight) must stay and be named with that reason.
+must have the size that was planted, and constants that cannot be put into a bias (zeros are put around them, a
+normalization counts them, the reader has no bias or shares its weight) must stay and be named with that reason.
 
     python benchmarks/exact_shrink.py [networks a family]
 """

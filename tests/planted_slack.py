@@ -369,7 +369,9 @@ def _concat(rng: random.Random) -> Family:
             columns = [_columns(module, start, size) for module in (*(layer.conv for layer in later), head)]
             stays = PADS if padded and later else ""
             found.append(
-                Units((_name(model, m), 0), [m.weight], [m.bias, *rides], [m.bias, *zeros], m.bias, columns, stays)
+                Units(
+                    (_name(model, m), 0), [m.weight], [*_bias(m), *rides], [*_bias(m), *zeros], m.bias, columns, stays
+                )
             )
         return found
 

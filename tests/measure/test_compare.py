@@ -11,13 +11,13 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-import netcaliper as nc
 from compared import data, graph, mlp, state, trained, unchanged, unchecked
 from netcaliper.errors import DataError, InputError
 from netcaliper.fit.seeds import seeded
 from netcaliper.measure.cka import cka
 from netcaliper.measure.compare import compare
 from netcaliper.reading.layers_reading import LayersReading
+from netcaliper.reading.store import load_as
 from netcaliper.report.page import render
 from netcaliper.stats.intervals import clopper_pearson
 from netcaliper.trace.graph import Graph
@@ -258,7 +258,7 @@ def test_a_reading_is_kept_and_drawn(tmp_path):
     for number, reading in enumerate(
         (pair(), seeds(), read({"g": [graph(0), graph(1)], "h": graph(2)}, represented=1))
     ):
-        opened = nc.load(reading.save(tmp_path / str(number)))
+        opened = load_as(LayersReading, reading.save(tmp_path / str(number)))
         assert json.loads(opened.model_dump_json()) == json.loads(reading.model_dump_json())
         assert opened.arrays.keys() == reading.arrays.keys()
         for key, array in reading.arrays.items():

@@ -241,6 +241,6 @@ def test_a_factor_along_another_axis_is_none():
     check_sums(graph)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["residual", "attention_ffn"])
 def test_beside_in_random_networks(family):
     check_sums(nc.trace(*build(family, 3)))

@@ -296,7 +296,7 @@ def _path(
         state[call.weight] = call.source.as_stored(weight)
         if call.constant is not None:
             shift = torch.from_numpy((reader.weight - weight) @ moments.mean(call))
-            old = state[call.constant.name]
+            old = state[call.constant.name].detach()
             state[call.constant.name] = old + call.constant.sign * shift.to(old)
     smaller = over_kept(graph.with_state(state), {dimension.name: removed})
     divergence = judge.judge(without(smaller)).divergence

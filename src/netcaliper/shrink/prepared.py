@@ -1,6 +1,6 @@
 """What is known before anything is chosen: the parts of the data, the weighted calls, what can be cut at all."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, get_args
@@ -70,8 +70,20 @@ def prepare(
     sites: str,
     seed: int,
     agreement: float | None,
+    exact_in: Collection[str] | None = None,
 ) -> Prepared:
     """Read everything that does not depend on how small the network is to be.
+
+    Args:
+        graph: the network.
+        data: as in ``shrink``.
+        verification: as in ``shrink``.
+        force: as in ``shrink``.
+        skip: as in ``shrink``.
+        sites: as in ``shrink``.
+        seed: as in ``shrink``.
+        agreement: that a bound must be able to reach, if one is asked for.
+        exact_in: names of the dimensions in which exact steps are looked for; all that can be cut by default.
 
     Raises:
         InputError: an unknown step or site.
@@ -101,7 +113,11 @@ def prepare(
     dimensions, not_cut = cuttable(graph, left)
     calls, uncalled = find_calls(graph)
     exact = find_exact(
-        graph, [d for d in dimensions if d.kind != "heads"], {c.node: c for c in calls}, parts.calibrate, skip
+        graph,
+        [d for d in dimensions if d.kind != "heads" and (exact_in is None or d.name in exact_in)],
+        {c.node: c for c in calls},
+        parts.calibrate,
+        skip,
     )
     warnings = []
     largest = judge.largest_class

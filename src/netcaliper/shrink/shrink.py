@@ -209,7 +209,17 @@ def apply_plan(
         )
     tell = progress or (lambda phase, done, total: None)
     skip = _skipped(plan)
-    prepared = prepare(graph, data, verification, force=force, skip=skip, sites="*", seed=plan.seed, agreement=None)
+    prepared = prepare(
+        graph,
+        data,
+        verification,
+        force=force,
+        skip=skip,
+        sites="*",
+        seed=plan.seed,
+        agreement=None,
+        exact_in={step.dimension for step in plan.steps if step.tier == "exact"},
+    )
     about = _About(name or graph.name, data_name or described(data), plan.seed, plan.target, plan.round_to)
     units = {d.name: d.units for d in graph.structure.dimensions}
     for dimension, gone in plan.removed.items():

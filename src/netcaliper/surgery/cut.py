@@ -149,7 +149,9 @@ def cut_checked(
     """
     structure, batch = graph.structure, graph.example
     own = {name: value for name, value in graph.program.tensors.items() if tensor_at(graph.model, name) is not None}
-    full = {**own, **(state or {})}
+    # constants of the model's code are in the graph but in no module
+    given = {name: value for name, value in (state or {}).items() if name in own or name not in graph.program.tensors}
+    full = {**own, **given}
     replaced = replacements(graph, dropped)
     zeroed = masked(full, structure, removed)
     found = cut(graph.model, structure, removed, full, replaced)
