@@ -30,7 +30,7 @@ RECIPE = [
 ]
 
 
-OMEGAS = (0.6, 0.75, 1.0, 1.5, 2.5)
+OMEGAS = (0.3, 0.45, 0.6, 0.75, 1.0)
 TEST = "test_2016_flickr"
 
 torch.set_num_threads(1)
