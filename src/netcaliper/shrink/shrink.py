@@ -24,7 +24,7 @@ from netcaliper.shrink.finished import Finished, finish, prove
 from netcaliper.shrink.held import Held
 from netcaliper.shrink.judge import Judge
 from netcaliper.shrink.paths import Path as OnePath
-from netcaliper.shrink.paths import find_paths, unfit
+from netcaliper.shrink.paths import UnitPath, find_paths, unfit
 from netcaliper.shrink.prepared import Prepared, prepare
 from netcaliper.shrink.record import curve_of, gates_of, refusals, sites_of, steps_of
 from netcaliper.shrink.search import Choice, search
@@ -327,12 +327,20 @@ def _paths(prepared: Prepared, skip: Sequence[str], tell: Tell) -> tuple[list[On
     )
     tell("paths", 1, 1)
     refused += without_path.items()
+    known = {path.name for path in units}
+    proved = [  # nothing more can go there, but what has gone counts in every size
+        UnitPath(
+            prepared.graph.structure.dimension(name), np.flatnonzero(gone), np.zeros(gone.sum() + 1), int(gone.sum())
+        )
+        for name, gone in prepared.exact.removed.items()
+        if name not in known
+    ]
     blocks: tuple[BlockPath, ...] = ()
     if "drop block" not in skip:
         found, stay = find_blocks(graph, judge)
         blocks, not_cut = _droppable(prepared.graph, found)
         refused += [*stay, *not_cut]
-    return [*units, *blocks], refused
+    return [*units, *proved, *blocks], refused
 
 
 def _droppable(graph: Graph, blocks: Sequence[BlockPath]) -> tuple[tuple[BlockPath, ...], list[tuple[str, str]]]:
