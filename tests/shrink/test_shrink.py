@@ -11,11 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from bestiary import NoisyInEval
+from netcaliper.bending.bending import Bending
 from netcaliper.errors import DataError, InputError
+from netcaliper.fit.seeds import seeded
 from netcaliper.reading.shrinking import ShrinkPlan
 from netcaliper.reading.shrinking_folder import plan_bytes, read_plan
 from netcaliper.shrink.parts import Parts
 from netcaliper.shrink.shrink import Shrunk, apply_plan, shrink
+from netcaliper.surgery.fold import fold
 from netcaliper.surgery.shrunk_folder import load_shrunk
 from netcaliper.trace.graph import Graph
 from netcaliper.zoo.mlp import MLP
@@ -331,3 +334,16 @@ def test_an_edited_plan_is_refused(small):
             apply_plan(network("mlp"), data(), small.plan.model_copy(update={"removed": removed}))
     with pytest.raises(InputError, match="`plan` must drop residual blocks"):
         apply_plan(network("mlp"), data(), small.plan.model_copy(update={"dropped": ("elsewhere",)}))
+
+
+def test_a_linearized_network_is_folded_and_then_made_smaller():
+    with seeded(0):
+        model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 5)).eval()
+        data = [torch.randn(64, 8) for _ in range(12)]
+        bending = Bending(model, data[0])
+        bending.set_active({name: torch.rand(len(alpha)) < 0.3 for name, alpha in bending.alphas().items()})
+    folded = fold(bending).model
+    found = shrink(folded, data, parameters=0.6)
+    assert found.proof.target_met
+    assert found.proof.parameters_after <= 0.6 * found.proof.parameters_before
+    assert found.proof.agreement > 0.7
