@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_a_latency_is_measured(monkeypatch):
     """What the clock says is made up here: half of the units, half of the time."""
     from netcaliper.shrink import shrink as module
 
-    monkeypatch.setattr(module, "latency_ratio", lambda a, b, *_: {"ratio": size(b) / size(a)})
+    monkeypatch.setattr(module, "measured_latency", lambda a, b, *_: SimpleNamespace(ratio=size(b) / size(a)))
     found = shrink(network("mlp"), data(), latency=0.7)
     assert 0.3 < found.proof.parameters_after / found.proof.parameters_before <= 0.7
     assert found.plan.target.kind == "latency"

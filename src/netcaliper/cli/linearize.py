@@ -2,8 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,7 +19,7 @@ from netcaliper.cli.options import (
     split_names,
 )
 from netcaliper.cli.printing import say, say_json
-from netcaliper.cli.written import reading_facts, show_written, write_reading
+from netcaliper.cli.written import kept_on_interrupt, reading_facts, show_written, write_reading
 from netcaliper.errors import DataError, InputError, OutputExists
 from netcaliper.reading.writing import check_target
 
@@ -117,7 +115,10 @@ def linearize(
         tests = load_data(data, split="test", batch_size=batch_size, model=loaded)
     except DataError as error:
         raise DataError(f"{error} A linearization is judged on the test part of `--data`.") from error
-    with _kept(work), reading_bar() as progress:
+    with (
+        kept_on_interrupt(work, f"finished trainings are in {work}: give the same command with --resume to go on"),
+        reading_bar() as progress,
+    ):
         found = linearized(
             loaded.model,
             train,
@@ -201,14 +202,3 @@ def _trained_epochs(spec: str) -> int:
         return 0
     epochs = load_checkpoint(folder).training.get("kept_epoch", 0)
     return epochs if isinstance(epochs, int) else 0
-
-
-@contextmanager
-def _kept(work: Path) -> Iterator[None]:
-    """Say on an interrupt what can be resumed."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        if work.is_dir():
-            stop.add_note(f"finished trainings are in {work}: give the same command with --resume to go on")
-        raise

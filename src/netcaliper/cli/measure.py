@@ -1,8 +1,6 @@
 """``netcaliper measure``: a network and data in, a reading and its page out."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,7 +24,7 @@ from netcaliper.cli.options import (
     split_names,
 )
 from netcaliper.cli.printing import note, say_json
-from netcaliper.cli.written import reading_facts, show_written, write_reading
+from netcaliper.cli.written import kept_on_interrupt, reading_facts, show_written, write_reading
 from netcaliper.errors import InputError
 from netcaliper.reading.writing import check_target
 
@@ -91,7 +89,12 @@ def measure(
     loaded = load_model(model, weights, trust_pickle=trust_pickle)
     batches = load_data(data, split=split, batch_size=batch_size, model=loaded)
     state = None if out is None else out.with_name(out.name + STATE_SUFFIX)
-    with reading_bar() as progress, _kept(state):
+    with (
+        reading_bar() as progress,
+        kept_on_interrupt(
+            state, f"what was eliminated so far is in {state}: give the same command again to go on from it"
+        ),
+    ):
         reading = measured(
             loaded.model,
             batches,
@@ -129,14 +132,3 @@ def measure(
     if condition is not None and judged:
         note(f"netcaliper: failed, because {condition.text} ({condition.values(reading.network)})")
         raise typer.Exit(1)
-
-
-@contextmanager
-def _kept(state: Path | None) -> Iterator[None]:
-    """Say on an interrupt what need not be done again."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        if state is not None and state.is_dir():
-            stop.add_note(f"what was eliminated so far is in {state}: give the same command again to go on from it")
-        raise

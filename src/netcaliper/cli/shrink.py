@@ -2,8 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +20,7 @@ from netcaliper.cli.options import (
     split_names,
 )
 from netcaliper.cli.shrunk import Examples, Force, Out, Verification, load_parts, must_be_new, write_shrunk
+from netcaliper.cli.written import kept_on_interrupt
 from netcaliper.errors import InputError, OutputExists
 from netcaliper.reading.shrinking_folder import PLAN, plan_bytes
 from netcaliper.reading.writing import write_folder
@@ -88,7 +87,13 @@ def shrink(
     def keep(plan: "ShrinkPlan") -> None:
         write_folder(work, {PLAN: plan_bytes(plan)})
 
-    with _kept(work), reading_bar() as progress:
+    with (
+        kept_on_interrupt(
+            work,
+            f"the plan up to the last step that was verified is in {work / PLAN}: netcaliper apply makes its network",
+        ),
+        reading_bar() as progress,
+    ):
         found = shrunk(
             loaded.model,
             batches,
@@ -127,17 +132,3 @@ def _one_target(targets: dict[str, float | None]) -> None:
     given = {f"`--{name}` {value:g}": value for name, value in targets.items() if value is not None}
     if len(given) > 1:
         raise InputError(f"At most one target can be met for sure, got {' and '.join(given)}; give one of them.")
-
-
-@contextmanager
-def _kept(work: Path) -> Iterator[None]:
-    """Say on an interrupt what was verified last."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        if work.is_dir():
-            stop.add_note(
-                f"the plan up to the last step that was verified is in {work / PLAN}: netcaliper apply makes its "
-                "network"
-            )
-        raise

@@ -3,8 +3,6 @@
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import typer
 
 from netcaliper.cli.options import DATA_HELP, Json, Seed
 from netcaliper.cli.printing import note, say, say_json
+from netcaliper.cli.written import kept_on_interrupt
 from netcaliper.errors import DataError, InputError, OutputExists, SpecError
 from netcaliper.reading.numerals import count, percent, plural
 
@@ -195,7 +194,10 @@ def train(
 
     saving = Saving(state, every=checkpoint_every, context=context, resume=resume)
     note(f"training {model}: {plural(parameters, 'parameter')}, {plural(epochs, 'epoch')}")
-    with _kept(saving.file), training_bar() as step:
+    kept = kept_on_interrupt(
+        saving.file, f"the last state is in {saving.file.parent}: give the same command with --resume to go on from it"
+    )
+    with kept, training_bar() as step:
         training = fit(
             network,
             batches,
@@ -302,14 +304,3 @@ def _device(name: str | None) -> Any:
         reason = (str(error).splitlines() or ["unknown"])[0]
         raise InputError(f"`--device` {name!r} cannot be used: {reason}; use cpu or cuda:0.") from error
     return device
-
-
-@contextmanager
-def _kept(state: Path) -> Iterator[None]:
-    """Say on an interrupt what can be resumed."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        if state.is_file():
-            stop.add_note(f"the last state is in {state.parent}: give the same command with --resume to go on from it")
-        raise

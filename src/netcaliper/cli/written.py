@@ -1,6 +1,8 @@
 """What a command does with a reading: write it with its page, show it, print it as JSON."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,17 @@ def write_page(folder: Path, *, replace: bool) -> Path:
         return write(load(folder), folder / PAGE, replace=replace)
     except KeyboardInterrupt as stop:
         stop.add_note(f"what is in {folder} is complete, its page is not: `netcaliper report {folder}` writes it")
+        raise
+
+
+@contextmanager
+def kept_on_interrupt(place: Path | None, words: str) -> Iterator[None]:
+    """Say on an interrupt what is kept in a file or folder, if it is there, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if place is not None and place.exists():
+            stop.add_note(words)
         raise
 
 

@@ -28,6 +28,11 @@ MINIMUM_ROWS = 4096
 PAPER_ROWS = 50_000
 
 
+def rows_wanted(columns: int) -> int:
+    """Return how many rows a covariance over some columns should read: ``max(20 columns, 4096)``."""
+    return max(ROWS_PER_UNIT * columns, MINIMUM_ROWS)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is read of the data, fixed by (seed, example index) before the first batch.
@@ -83,7 +88,7 @@ class Plan:
 
         ``max(20 units, 4096)``; in paper mode at least the paper's 50,000.
         """
-        cap = max(ROWS_PER_UNIT * units, MINIMUM_ROWS)
+        cap = rows_wanted(units)
         return max(cap, PAPER_ROWS) if self.mode == "paper" else cap
 
     def expected_rows(self, columns: int, width: int) -> int:

@@ -166,20 +166,18 @@ def compare(
         summary.update(plain)
         for name, variant in variants.items():
             changed = plain.of(run_replaced(graph, batch, variant))
-            distance = squared_error if plain.task == "regression" else same
-            each[name].append(distance(plain, changed).cpu().numpy())
+            each[name].append(distance(plain, changed))
             largest[name] = max(largest[name], float((plain.scores - changed.scores).abs().max()))
     if summary.task is None:
         return "there are no examples"
     if summary.task == "regression" and not summary.scatter > 0:
         return "the output does not vary over the examples"
-    found = {}
-    for name in variants:
-        values = np.concatenate(each[name])
-        if summary.task == "regression":
-            values = 1 - values * (len(values) / summary.scatter)
-        found[name] = Agreement(summary.task, values, largest[name], summary.largest_class())
-    return found
+    return {name: summary.agreement(each[name], largest[name]) for name in variants}
+
+
+def distance(plain: Prediction, changed: Prediction) -> Float64[np.ndarray, " examples"]:
+    """Return by example the share of predictions that are the same; of a regression the squared error."""
+    return (squared_error if plain.task == "regression" else same)(plain, changed).cpu().numpy()
 
 
 class Summary:
@@ -210,6 +208,26 @@ class Summary:
         shift = mean - before
         self.scatter += float((values - mean).square().sum() + shift.square().sum() * (self._count * count / total))
         self._mean, self._count = before + shift * (count / total), total
+
+    def agreement(self, distances: Sequence[np.ndarray], largest: float) -> Agreement:
+        """Return the agreement of a changed network with the untouched one, all of whose predictions are in.
+
+        Args:
+            distances: from ``distance``, batch by batch.
+            largest: difference of any score.
+        """
+        assert self.task is not None
+        values = np.concatenate(distances)
+        return Agreement(
+            self.task,
+            1 - self.relative(values) if self.task == "regression" else values,
+            largest,
+            self.largest_class(),
+        )
+
+    def relative(self, squared: Float64[np.ndarray, " examples"]) -> Float64[np.ndarray, " examples"]:
+        """Return squared errors of a regression in units of the mean squared deviation of the predictions."""
+        return squared * (len(squared) / max(self.scatter, 1e-300))
 
     def largest_class(self) -> float | None:
         """Return the share of the most frequent class."""

@@ -1,6 +1,6 @@
 """Whole residual blocks as something that can go: in one step, with everything that only they use."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,11 +67,23 @@ def find_blocks(graph: Graph, judge: Judge) -> tuple[tuple[BlockPath, ...], tupl
     return tuple(found), tuple(stay)
 
 
+def blocks_named(graph: Graph, names: Collection[str]) -> tuple[BlockPath, ...]:
+    """Return blocks that can be left out by name, without measuring what the answers lose; unknown names are left out.
+
+    Args:
+        graph: the network.
+        names: of residual sums.
+    """
+    blocks = (block for block in residual_blocks(graph).blocks if block.reason is None and block.name in names)
+    return tuple(BlockPath(block, np.zeros(2), _own(graph, block)) for block in blocks)
+
+
 def _own(graph: Graph, block: ResidualBlock) -> tuple[tuple[str, int], ...]:
     """Return the tensors that nothing but the branch of a block reads."""
-    steps = {step.name: step.node for step in graph.program.steps}
-    inside: set[Node] = {steps[block.branch]}
-    for step in reversed(graph.program.steps[: _index(graph, block.branch)]):
+    steps = {step.name: step for step in graph.program.steps}
+    branch = steps[block.branch]
+    inside: set[Node] = {branch.node}
+    for step in reversed(graph.program.steps[: branch.index]):
         readers = [user for user in step.node.users if user.name in steps]
         if readers and all(user in inside for user in readers):
             inside.add(step.node)
@@ -86,10 +98,6 @@ def _own(graph: Graph, block: ResidualBlock) -> tuple[tuple[str, int], ...]:
             if all(user in inside for user in read.users if user.name in steps):
                 found[names[read.name]] = tensor.shape[0]
     return tuple(sorted(found.items()))
-
-
-def _index(graph: Graph, name: str) -> int:
-    return next(step.index for step in graph.program.steps if step.name == name)
 
 
 def inside_blocks(paths: Sequence[UnitPath], dropped: Sequence[BlockPath]) -> set[str]:

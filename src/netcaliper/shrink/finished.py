@@ -180,7 +180,7 @@ def prove(
                 refitted=name == REFITTED,
                 agreement=found.agreement(name).value,
                 agreement_low=found.agreement(name).low,
-                metric=None if (own := found.metric(name)) is None else own.after,
+                metric=None if (theirs := found.metric(name)) is None else theirs.after,
             )
             for name in (RANDOM, REFITTED, MAGNITUDE)
             if name in others

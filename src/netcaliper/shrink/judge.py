@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from netcaliper.errors import InputError
-from netcaliper.measure.outputs import Prediction, Task, divergence, prediction, same, squared_error
-from netcaliper.measure.replacement import Agreement, Summary
+from netcaliper.measure.outputs import Prediction, Task, divergence, prediction
+from netcaliper.measure.replacement import Agreement, Summary, distance
 from netcaliper.shrink.held import Held
 from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import NODE, Graph, Override
@@ -68,18 +68,12 @@ class Judge:
         each, lost, largest = [], [], 0.0
         for batch, plain in zip(self.held.batches, self._plain, strict=True):
             changed = plain.of(run(batch))
-            regression = plain.task == "regression"
-            values = (squared_error if regression else same)(plain, changed).cpu().numpy()
-            each.append(values)
-            lost.append(values if regression else divergence(plain, changed).cpu().numpy())
+            each.append(distance(plain, changed))
+            lost.append(each[-1] if plain.task == "regression" else divergence(plain, changed).cpu().numpy())
             largest = max(largest, float((plain.scores - changed.scores).abs().max()))
-        values, losses = np.concatenate(each), np.concatenate(lost)
-        if self.task == "regression":
-            scatter = max(self._summary.scatter, 1e-300)
-            values = 1 - values * (len(values) / scatter)
-            losses = losses * (len(losses) / scatter)
-        agreement = Agreement(self._plain[0].task, values, largest, self.largest_class)
-        return Judgment(agreement, float(losses.mean()))
+        losses = np.concatenate(lost)
+        losses = self._summary.relative(losses) if self.task == "regression" else losses
+        return Judgment(self._summary.agreement(each, largest), float(losses.mean()))
 
 
 def without(graph: Graph, dropped: Sequence[str] = ()) -> Callable[[Batch], Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int
 
-from netcaliper.measure.protocol import MINIMUM_ROWS, ROWS_PER_UNIT
+from netcaliper.measure.protocol import ROWS_PER_UNIT, rows_wanted
 from netcaliper.shrink.calls import Call
 from netcaliper.shrink.held import Held
 from netcaliper.shrink.judge import Judge, without
@@ -219,7 +219,7 @@ class _Moments:
             def tap(source: str, number: int = number, size: int = batch.size):
                 def take(value: torch.Tensor, *_: torch.Tensor) -> None:
                     for call in by_source[source]:
-                        wanted = max(ROWS_PER_UNIT * call.source.columns, MINIMUM_ROWS)
+                        wanted = rows_wanted(call.source.columns)
                         rows = held.rows(number, call.source.width(value, size), wanted)
                         states[call.source.layout].update(call.source.rows(value, size, *rows).cpu())
 
@@ -255,10 +255,10 @@ class _Moments:
             weight = call.matrix(self.graph.program.tensors[call.weight])
             covariance = seen.covariance * ((seen.count - 1) / seen.count)
             variance = float(np.sum((weight @ covariance) * weight))
-            free = call.constant is not None
-            key = (call.source.layout, free)
+            centered = call.constant is not None
+            key = (call.source.layout, centered)
             if key not in self._moment:
-                self._moment[key] = covariance if free else covariance + np.outer(seen.mean, seen.mean)
+                self._moment[key] = covariance if centered else covariance + np.outer(seen.mean, seen.mean)
             own = self._owner.setdefault(own.tobytes(), own)
             readers.append(Reader(self._moment[key], weight, own, variance, seen.count, call.node))
         return [reader for reader in readers if reader.variance > 0] or "what reads it does not vary"

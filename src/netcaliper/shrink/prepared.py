@@ -114,7 +114,7 @@ def prepare(
     calls, uncalled = find_calls(graph)
     exact = find_exact(
         graph,
-        [d for d in dimensions if d.kind != "heads" and (exact_in is None or d.name in exact_in)],
+        [d for d in dimensions if exact_in is None or d.name in exact_in],
         {c.node: c for c in calls},
         parts.calibrate,
         skip,

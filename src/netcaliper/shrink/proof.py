@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from netcaliper.errors import DataError
 from netcaliper.measure.dry_run import dry_run
 from netcaliper.measure.labels import class_labels
-from netcaliper.measure.outputs import Prediction, Task, choices, prediction, same, squared_error
-from netcaliper.measure.replacement import Agreement, Summary
+from netcaliper.measure.outputs import Prediction, Task, choices, prediction
+from netcaliper.measure.replacement import Agreement, Summary, distance
 from netcaliper.reading.shrinking import ClassAgreement, Gate, Latency, Memory, TaskMetric
 from netcaliper.surgery.latency import latency_ratio
 from netcaliper.trace.batches import Batch
@@ -45,13 +45,6 @@ class Compared:
     largest: float = 0.0
     total: float = 0.0
     count: int = 0
-
-    def agreement(self, summary: "Verified") -> Agreement:
-        """Return the agreement over all examples."""
-        values = np.concatenate(self.each)
-        if summary.task == "regression":
-            values = 1 - values * (len(values) / max(summary.spread.scatter, 1e-300))
-        return Agreement(summary.task, values, self.largest, summary.spread.largest_class())
 
 
 class Verified:
@@ -94,8 +87,7 @@ class Verified:
             self.own.right.append(right)
 
     def _compare(self, found: Compared, plain: Prediction, changed: Prediction, batch: Batch) -> None:
-        values = squared_error(plain, changed) if plain.task == "regression" else same(plain, changed)
-        found.each.append(values.cpu().numpy())
+        found.each.append(distance(plain, changed))
         gap = (plain.scores.double() - changed.scores.double()).abs()
         if plain.valid is not None:
             gap = gap[plain.valid.to(gap.device)]
@@ -113,7 +105,7 @@ class Verified:
 
     def agreement(self, name: str) -> Agreement:
         """Return the agreement of one network with the given one."""
-        return self.found[name].agreement(self)
+        return self.spread.agreement(self.found[name].each, self.found[name].largest)
 
     def per_class(self, name: str) -> dict[str, ClassAgreement]:
         """Return the agreement by the class that the given network answers."""

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from netcaliper.measure.protocol import MINIMUM_ROWS, ROWS_PER_UNIT
+from netcaliper.measure.protocol import rows_wanted
 from netcaliper.shrink.calls import Call
 from netcaliper.shrink.held import Held
 from netcaliper.stats.covariance import Covariance, Moments
@@ -114,7 +114,7 @@ def _moments(
 ) -> tuple[Moments, Moments] | str:
     """Return the joint moments of z and t over four fifths of the examples and over the rest."""
     columns = int(stay.sum())
-    wanted = max(ROWS_PER_UNIT * call.source.columns, MINIMUM_ROWS)
+    wanted = rows_wanted(call.source.columns)
     weight = torch.from_numpy(call.source.weight)
     inside = torch.from_numpy(np.flatnonzero(stay))
     states = [Covariance(columns + len(weight)) for _ in range(2)]

@@ -17,7 +17,7 @@ from netcaliper.measure.origin import described
 from netcaliper.measure.traced import traced
 from netcaliper.reading.shrinking import ShrinkPlan, ShrinkProof, Target, TargetKind
 from netcaliper.reading.shrinking_folder import PROOF, plan_bytes, proof_bytes
-from netcaliper.shrink.blocks import BlockPath, find_blocks
+from netcaliper.shrink.blocks import BlockPath, blocks_named, find_blocks
 from netcaliper.shrink.candidate import Candidate, Candidates
 from netcaliper.shrink.descent import Place, descend
 from netcaliper.shrink.finished import Finished, finish, prove
@@ -26,11 +26,11 @@ from netcaliper.shrink.judge import Judge
 from netcaliper.shrink.paths import Path as OnePath
 from netcaliper.shrink.paths import UnitPath, find_paths, unfit
 from netcaliper.shrink.prepared import Prepared, prepare
+from netcaliper.shrink.proof import measured_latency
 from netcaliper.shrink.record import curve_of, gates_of, refusals, sites_of, steps_of
 from netcaliper.shrink.search import Choice, search
 from netcaliper.shrink.sizes import Sizes
 from netcaliper.surgery.cut import cut_checked
-from netcaliper.surgery.latency import latency_ratio
 from netcaliper.surgery.shrunk_folder import save_shrunk
 from netcaliper.trace.graph import Graph
 
@@ -136,7 +136,8 @@ def shrink(
     tell("read", 0, 1)
     prepared = prepare(graph, data, verification, force=force, skip=skip, sites=sites, seed=seed, agreement=asked)
     tell("read", 1, 1)
-    about = _About(name or graph.name, data_name or described(data), seed, target, round_to)
+    own = model_fingerprint(graph.program.tensors)
+    about = _About(name or graph.name, own, data_name or described(data), seed, target, round_to)
     paths, not_taken = _paths(prepared, skip, tell)
     while True:
         candidates = _Kept(prepared, paths, about, keep, tell, not_taken)
@@ -220,7 +221,7 @@ def apply_plan(
         agreement=None,
         exact_in={step.dimension for step in plan.steps if step.tier == "exact"},
     )
-    about = _About(name or graph.name, data_name or described(data), plan.seed, plan.target, plan.round_to)
+    about = _About(name or graph.name, own, data_name or described(data), plan.seed, plan.target, plan.round_to)
     units = {d.name: d.units for d in graph.structure.dimensions}
     for dimension, gone in plan.removed.items():
         if dimension not in units or gone[-1] >= units[dimension]:
@@ -229,8 +230,7 @@ def apply_plan(
                 f"{units.get(dimension, 'no such')} units; it was edited, make a new one with shrink."
             )
     removed = {name: np.isin(np.arange(units[name]), gone) for name, gone in plan.removed.items()}
-    blocks = [] if not plan.dropped else find_blocks(graph, prepared.judge)[0]
-    dropped = tuple(block for block in blocks if block.name in plan.dropped)
+    dropped = blocks_named(graph, plan.dropped)
     if len(dropped) != len(plan.dropped):
         raise InputError(f"`plan` must drop residual blocks that can be left out, got {', '.join(plan.dropped)}.")
     candidates = Candidates(graph, prepared.exact, prepared.calls, [], prepared.parts.calibrate, prepared.judge)
@@ -250,6 +250,7 @@ class _About:
     """What the plan says of itself."""
 
     model: str
+    fingerprint: str
     data: str
     seed: int
     target: Target
@@ -371,8 +372,7 @@ def _time(prepared: Prepared, candidate: Candidate) -> float:
     """Measure the time of a candidate's module over that of the original one, on a select batch."""
     graph = prepared.graph
     network = cut_checked(graph, candidate.removed, candidate.state, [path.name for path in candidate.dropped])
-    batch = prepared.parts.select.batches[0]
-    return latency_ratio(graph.model, network.module, batch.args, {**graph.example.kwargs, **batch.kwargs})["ratio"]
+    return measured_latency(graph.model, network.module, graph, prepared.parts.select.batches[0]).ratio
 
 
 def _plan(
@@ -389,7 +389,7 @@ def _plan(
     unread = [(name, f"is not fitted again: {why}") for name, why in candidate.kept.items()]
     return ShrinkPlan(
         model=about.model,
-        model_fingerprint=model_fingerprint(graph.program.tensors),
+        model_fingerprint=about.fingerprint,
         data=about.data,
         data_fingerprint=prepared.parts.fingerprint,
         seed=about.seed,

@@ -18,11 +18,11 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from netcaliper.errors import CorruptReading, InputError, OutputExists
+from netcaliper.reading.shrinking_folder import PLAN
 from netcaliper.reading.writing import read_file, read_json, write_folder
 from netcaliper.surgery.cuts import Cuts, apply_cuts
 from netcaliper.trace.wrappers import unwrapped
 
-PLAN = "plan.json"
 WEIGHTS = "weights.safetensors"
 _FACTS = "netcaliper"
 _NONE: Mapping[str, bytes] = MappingProxyType({})
