@@ -5,6 +5,7 @@
     NetcaliperError
     ├── InputError            an argument that cannot be used: the message names it and the remedy
     │   ├── SpecError         a model or data spec on the command line that cannot be resolved
+    │   ├── StudyError        a study file that cannot be used; names the line and the remedy
     │   └── DataError         batches that are empty, of the wrong shape, not finite, too few, ...
     │       └── Diverged      a training whose loss is no longer finite
     ├── TraceError            a model that cannot be read
@@ -35,6 +36,10 @@ class InputError(NetcaliperError, ValueError):
 
 class SpecError(InputError):
     """A model or data spec cannot be resolved."""
+
+
+class StudyError(InputError):
+    """A study file cannot be used; the message names file, line and remedy."""
 
 
 class DataError(InputError):

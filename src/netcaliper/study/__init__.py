@@ -1,0 +1,1 @@
+"""Grids of trainings with their readings, and the claims that are tested on them."""
