@@ -51,4 +51,9 @@ def test_bad_arguments_are_also_value_errors():
 
 def test_misuse_and_failure_have_their_exit_codes():
     codes = {name: getattr(errors, name).exit_code for name in defined()}
-    assert {name for name, code in codes.items() if code == 2} == {"InputError", "SpecError", "OutputExists"}
+    assert {name for name, code in codes.items() if code == 2} == {
+        "InputError",
+        "SpecError",
+        "StudyError",
+        "OutputExists",
+    }
