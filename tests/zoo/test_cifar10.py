@@ -142,6 +142,18 @@ def test_a_training_augments_before_the_data_are_standardized(folder):
     assert not any(torch.equal(image, other) for image in images for other in plain)
 
 
+@pytest.mark.parametrize("size", [8, 16])
+def test_fewer_pixels_are_means_of_pixels(folder, size):
+    images, _ = next(iter(cifar10(folder, "train", batch_size=20, options=Cifar10Options(standardize="none"))))
+    fewer, _ = next(
+        iter(cifar10(folder, "train", batch_size=20, options=Cifar10Options(standardize="none", pixels=size)))
+    )
+    by = 32 // size
+    assert fewer.shape == (20, 3, size, size)
+    expected = images.numpy().reshape(20, 3, size, by, size, by).mean((3, 5))
+    np.testing.assert_allclose(fewer.numpy(), expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("crop", [0, 33])
 def test_a_crop_that_is_none(crop):
     with pytest.raises(InputError, match=f"`crop` = {crop}"):

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from netcaliper.errors import DataError, SpecError
 from netcaliper.zoo.batches import Batches
@@ -33,9 +33,11 @@ class Cifar10Options(Options):
     Attributes:
         standardize: ``"channel"``, ``"image"`` or ``"none"``.
         crop: pixels a side of the middle of each image that is used alone, resized to 32; ``None`` uses all of it.
+        pixels: a side of the images as the network sees them: means of 2 x 2 or 4 x 4 pixels, for cheap studies.
     """
 
     standardize: Standardization = "channel"
+    pixels: Literal[8, 16, 32] = SIZE
     crop: int | None = Field(default=None, ge=1, le=SIZE)
 
 
@@ -70,19 +72,26 @@ def cifar10(
         torch.from_numpy(x),
         None if y is None else torch.from_numpy(y),
         batch_size=batch_size,
-        prepare=partial(prepared, mode=own.standardize, crop=own.crop),
+        prepare=partial(prepared, mode=own.standardize, crop=own.crop, pixels=own.pixels),
     )
 
 
 def prepared(
-    images: Float[Tensor, "N 3 h w"], mode: Standardization = "channel", crop: int | None = None
+    images: Float[Tensor, "N 3 h w"], mode: Standardization = "channel", crop: int | None = None, pixels: int = SIZE
 ) -> Float[Tensor, "N 3 H W"]:
     """Return images in [0, 1] as a network sees them: the middle ``crop x crop`` pixels, standardized, at 32 x 32.
+
+    With fewer ``pixels`` a side they are averaged down at last.
 
     Casper et al. (2021) take ``crop=28`` and ``"image"``; a training that augments with ``"crop28_flip_light"`` hands
     in windows of this size at random places. Bilinear resizing goes by the centers of pixels (TensorFlow 1, used by
     the paper, went by their corners). Without ``crop`` the size stays what it is.
     """
+    whole = _whole(images, mode, crop)
+    return whole if pixels == SIZE else avg_pool2d(whole, SIZE // pixels)
+
+
+def _whole(images: Tensor, mode: Standardization, crop: int | None) -> Tensor:
     if crop is None:
         return standardized(images, mode)
     top, left = (max(0, (side - crop) // 2) for side in images.shape[2:])
