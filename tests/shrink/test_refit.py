@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import netcaliper as nc
+import padded_models
 from netcaliper.shrink import refit as module
 from netcaliper.shrink.calls import find_calls
 from netcaliper.shrink.held import Held
 from netcaliper.shrink.judge import Judge, without
-from netcaliper.shrink.paths import gone_columns
+from netcaliper.shrink.paths import find_paths, gone_columns
 from netcaliper.shrink.refit import RIDGES, Fits, refit
 from netcaliper.surgery.masking import masked
 from netcaliper.trace.batches import as_batch
@@ -211,3 +212,36 @@ def test_global_random_numbers_are_not_drawn():
     before = torch.get_rng_state()
     fits(graph, {"1": [1]}, held(graph, x))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def sequences(graph: Graph, length: int, fill: int) -> Held:
+    """Hold 400 sentences in two batches, padded to a length with some token."""
+    chosen, batches = padded_models.sentences(400), []
+    for start in (0, 200):
+        ids, mask = padded_models.padded(chosen[start : start + 200], length=length, fill=fill)
+        batch = as_batch({"input_ids": ids, "attention_mask": mask}, form=graph.form)
+        batches.append(replace(batch, indices=torch.arange(start, start + 200)))
+    return Held(tuple(batches), 0)
+
+
+def test_padding_is_no_row():
+    """What lies under the padding, and how much of it there is, changes neither the order nor the fit."""
+    model = padded_models.built(padded_models.Language())
+    ids, mask = padded_models.padded(padded_models.sentences(4))
+    graph = nc.trace(model, {"input_ids": ids, "attention_mask": mask})
+    (hidden,) = (d.name for d in graph.structure.dimensions if d.units == 7)
+    short, long = (fits(graph, {hidden: [1, 4]}, sequences(graph, *given)) for given in ((9, 0), (13, 5)))
+    assert "body.layer.feed.2" in short.fitted
+    assert short.fitted.keys() == long.fitted.keys()
+    for name, tensor in short.state.items():
+        torch.testing.assert_close(tensor, long.state[name], rtol=0, atol=1e-9)
+    orders = []
+    for given in ((9, 0), (13, 5)):
+        data = sequences(graph, *given)
+        calls, _ = find_calls(graph)
+        paths, _ = find_paths(
+            graph, graph.structure.dimensions, {c.node: c for c in calls}, data, Judge(graph, data), {}
+        )
+        orders.append({path.name: path for path in paths})
+    one, other = (found[hidden] for found in orders)
+    np.testing.assert_array_equal(one.order, other.order)

@@ -68,14 +68,17 @@ def test_positions_cover_the_site():
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=30), st.integers(1, 200), st.integers(0, 5))
-def test_the_rows_of_an_example_depend_on_its_own_width_alone(widths, rows, seed):
-    index, total = np.arange(len(widths)), len(widths)
-    example, position = positions(index, index, total=total, rows=rows, width=np.array(widths), seed=seed)
-    for one, width in enumerate(widths):
-        _, alone = positions(index[[one]], index[[one]], total=total, rows=rows, width=width, seed=seed)
-        assert position[example == one].tolist() == alone.tolist()
+def test_the_rows_of_an_example_depend_on_its_own_valid_positions_alone(counts, rows, seed):
+    """Whatever padding lies before, between or behind them."""
+    index, total = np.arange(len(counts)), len(counts)
+    random = np.random.default_rng(seed)
+    valid = np.array([random.permutation(np.arange(14) < count) for count in counts])
+    example, position = positions(index, index, total=total, rows=rows, width=14, seed=seed, valid=valid)
+    for one, count in enumerate(counts):
+        _, alone = positions(index[[one]], index[[one]], total=total, rows=rows, width=count, seed=seed)
+        assert position[example == one].tolist() == np.flatnonzero(valid[one])[alone].tolist()
         assert len(set(alone.tolist())) == len(alone)
-        assert all(alone < width)
+        assert all(alone < count)
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(-5, 5))

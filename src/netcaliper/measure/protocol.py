@@ -110,8 +110,7 @@ class Plan:
             part: ``CALIBRATE`` or ``SELECT``.
             units: units of the site.
             width: positions of an example.
-            valid: those that may be chosen; ``None`` for all. The k-th valid position is chosen or not whatever lies
-                around it, so that longer padding changes nothing.
+            valid: those that may be chosen, as ``positions`` does; ``None`` for all.
 
         Returns:
             For every row the example within the batch and the position.
@@ -119,14 +118,16 @@ class Plan:
         inside = np.flatnonzero(self.split[index] == part)
         total, calibrate = self.sizes[SPLITS[part]], self.sizes["calibrate"]
         rows = self.row_cap(units) * total // max(calibrate, 1)
-        counts, places = width, None
-        if valid is not None:
-            chosen = valid.cpu().numpy()[inside]
-            counts, places = chosen.sum(1), np.argsort(~chosen, axis=1, kind="stable")
         example, position = positions(
-            index[inside], self.rank[index[inside]], total=max(total, 1), rows=rows, width=counts, seed=self.seed
+            index[inside],
+            self.rank[index[inside]],
+            total=max(total, 1),
+            rows=rows,
+            width=width,
+            seed=self.seed,
+            valid=None if valid is None else valid.cpu().numpy()[inside],
         )
-        return inside[example], position if places is None else places[example, position]
+        return inside[example], position
 
 
 @dataclass(frozen=True)

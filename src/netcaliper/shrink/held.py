@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
+from torch import Tensor
 
 from netcaliper.measure.examples import chosen_examples
 from netcaliper.stats.sampling import folds, held, positions
@@ -36,20 +37,31 @@ class Held:
         """Number of examples before each batch."""
         return tuple(np.cumsum([0, *(batch.size for batch in self.batches)])[:-1].tolist())
 
-    def rows(self, number: int, width: int, wanted: int) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
+    def rows(
+        self, number: int, width: int, wanted: int, valid: Bool[Tensor, "examples positions"] | None = None
+    ) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
         """Choose rows of one batch, so that all batches together give about ``wanted``.
 
         Args:
             number: of the batch.
             width: rows that an example has.
             wanted: rows over all examples.
+            valid: those that may be chosen, because they are no padding; ``None`` for all.
 
         Returns:
             For every row its example within the batch and its position.
         """
         batch = self.batches[number]
         rank = self.starts[number] + np.arange(batch.size)
-        return positions(batch.indices.numpy(), rank, total=self.examples, rows=wanted, width=width, seed=self.seed)
+        return positions(
+            batch.indices.numpy(),
+            rank,
+            total=self.examples,
+            rows=wanted,
+            width=width,
+            seed=self.seed,
+            valid=None if valid is None else valid.cpu().numpy(),
+        )
 
     def fold(self, number: int, count: int) -> Int[np.ndarray, " examples"]:
         """Return the fold of every example of a batch."""

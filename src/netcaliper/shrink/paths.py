@@ -23,6 +23,7 @@ from netcaliper.shrink.norms import over_kept
 from netcaliper.stats.block_elimination import Reader, eliminate_blocks, refit
 from netcaliper.stats.covariance import Covariance
 from netcaliper.surgery.masking import masked
+from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import NODE, Graph
 from netcaliper.trace.structure import Dimension
 
@@ -210,18 +211,23 @@ class _Moments:
         self._readers = [call for call in calls.values() if call.node in wanted]
         states: dict[Hashable, Covariance] = {}
         by_source: dict[str, list[Call]] = {}
+        self._unread: dict[Hashable, str] = {}
         for call in self._readers:
             if call.source.layout not in states:
                 states[call.source.layout] = Covariance(call.source.columns)
                 by_source.setdefault(call.source.source, []).append(call)
         for number, batch in enumerate(held.batches):
 
-            def tap(source: str, number: int = number, size: int = batch.size):
+            def tap(source: str, number: int = number, batch: Batch = batch):
                 def take(value: torch.Tensor, *_: torch.Tensor) -> None:
                     for call in by_source[source]:
+                        valid = call.source.valid(graph, batch, value)
+                        if isinstance(valid, str):
+                            self._unread[call.source.layout] = valid
+                            continue
                         wanted = rows_wanted(call.source.columns)
-                        rows = held.rows(number, call.source.width(value, size), wanted)
-                        states[call.source.layout].update(call.source.rows(value, size, *rows).cpu())
+                        rows = held.rows(number, call.source.width(value, batch.size), wanted, valid)
+                        states[call.source.layout].update(call.source.rows(value, batch.size, *rows).cpu())
 
                 return take
 
@@ -239,12 +245,14 @@ class _Moments:
         return ~dimension.frozen & ~self.gone.get(dimension.name, np.zeros(dimension.units, dtype=bool))
 
     def readers(self, dimension: Dimension) -> list[Reader] | str:
-        """Return the readers of a dimension, or say which one has too few rows."""
+        """Return the readers of a dimension, or say which one cannot be judged and why."""
         free = self.free(dimension)
         compact = np.append(np.where(free, np.cumsum(free) - 1, -1), -1)
         readers = []
         for node, owner in columns_of(dimension, self.calls).items():
             call = self.calls[node]
+            if call.source.layout in self._unread:
+                return self._unread[call.source.layout]
             seen = self._seen[call.source.layout]
             if seen.count <= call.source.columns + 1:
                 return (

@@ -84,7 +84,7 @@ def refit(
         if not losing and not mends and all(torch.equal(a, b) for a, b in zip(x, z, strict=True)):
             continue
         stay = np.ones(call.source.columns, dtype=bool) if lost is None else ~lost
-        moments = _moments(call, stay, held, before, after)
+        moments = _moments(graph, call, stay, held, before, after)
         if isinstance(moments, str):
             found.kept[call.name] = moments
             continue
@@ -110,7 +110,7 @@ def _alike(before: Walk, after: Walk, node: str) -> bool:
 
 
 def _moments(
-    call: Call, stay: Bool[np.ndarray, " columns"], held: Held, before: Walk, after: Walk
+    graph: Graph, call: Call, stay: Bool[np.ndarray, " columns"], held: Held, before: Walk, after: Walk
 ) -> tuple[Moments, Moments] | str:
     """Return the joint moments of z and t over four fifths of the examples and over the rest."""
     columns = int(stay.sum())
@@ -121,7 +121,10 @@ def _moments(
     values = zip(before.value(call.source.source), after.value(call.source.source), strict=True)
     for number, (x, z) in enumerate(values):
         size = held.batches[number].size
-        example, position = held.rows(number, call.source.width(x, size), wanted)
+        valid = call.source.valid(graph, held.batches[number], x)
+        if isinstance(valid, str):
+            return valid
+        example, position = held.rows(number, call.source.width(x, size), wanted, valid)
         target = call.source.rows(x, size, example, position).double().cpu() @ weight.T
         if call.beside is not None:
             a, b = (walk.value(call.beside.node)[number] for walk in (before, after))

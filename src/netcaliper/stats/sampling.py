@@ -50,8 +50,9 @@ def positions(
     *,
     total: int,
     rows: int,
-    width: int | Int[np.ndarray, " examples"],
+    width: int,
     seed: int,
+    valid: Bool[np.ndarray, "examples width"] | None = None,
 ) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
     """Choose about ``rows`` of the rows of a site, ``width`` of every example, spread evenly over the examples.
 
@@ -64,25 +65,30 @@ def positions(
         rank: their ranks among the examples that are sampled, in ``0 .. total - 1``.
         total: number of examples that are sampled.
         rows: number of rows wanted over all of them.
-        width: positions of an example, or of each of them.
+        width: positions of an example.
         seed: of the run.
+        valid: those that may be chosen; ``None`` for all. The k-th valid position is chosen or not whatever lies
+            around it, so that longer padding changes nothing.
 
     Returns:
         For every chosen row the example within the batch and the position within the example.
     """
     rank = rank.astype(np.int64)
-    width = np.broadcast_to(np.asarray(width, dtype=np.int64), index.shape)
-    taken = np.minimum((rank + 1) * rows // total - rank * rows // total, width)
+    counts = np.full(len(index), width) if valid is None else valid.sum(1)
+    taken = np.minimum((rank + 1) * rows // total - rank * rows // total, counts)
     example = np.repeat(np.arange(len(index)), taken)
     k = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
-    start = (_hash(index, seed, "start") % np.maximum(width, 1).astype(np.uint64)).astype(np.int64)
+    start = (_hash(index, seed, "start") % np.maximum(counts, 1).astype(np.uint64)).astype(np.int64)
     drawn = _hash(index, seed, "step")
     step = np.zeros_like(start)
-    for one in np.unique(width):
-        coprime, mine = _coprime(int(one)), width == one
+    for one in np.unique(counts):
+        coprime, mine = _coprime(int(one)), counts == one
         if len(coprime):
             step[mine] = coprime[(drawn[mine] % np.uint64(len(coprime))).astype(np.int64)]
-    return example, (start[example] + k * step[example]) % width[example]
+    place = (start[example] + k * step[example]) % counts[example]
+    if valid is None:
+        return example, place
+    return example, np.argsort(~valid, axis=1, kind="stable")[example, place]
 
 
 def held(examples: int, count: int, seed: int) -> Bool[np.ndarray, " examples"]:
