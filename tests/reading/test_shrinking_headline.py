@@ -77,8 +77,8 @@ def test_how_sure_it_is():
 def test_targets_metrics_sizes_and_steps():
     assert target_words(Target(kind="agreement", value=0.995)) == "at least 99.5 % of the answers stay"
     assert target_words(Target(kind="knee")) == "the knee of the curve"
-    perplexity = TaskMetric(name="perplexity", before=21.513, after=22.013, difference=0.5, low=0.1, high=0.9)
-    assert metric_words(perplexity) == "Perplexity 21.51 before and 22.01 after (+0.5, +0.1 to +0.9 at 95 %)"
+    loss = TaskMetric(name="cross-entropy", before=2.1513, after=2.2013, difference=0.05, low=0.01, high=0.09)
+    assert metric_words(loss) == "Cross-entropy 2.151 before and 2.201 after (+0.05, +0.01 to +0.09 at 95 %)"
     plain = TaskMetric(name="r2", before=0.9, after=0.89, difference=-0.01)
     assert metric_words(plain) == "R² 0.9 before and 0.89 after (-0.01)"
     assert metric_value(plain, None) == "–"

@@ -10,17 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
-from scipy.stats import t
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from netcaliper.errors import DataError
 from netcaliper.measure.dry_run import dry_run
-from netcaliper.measure.labels import class_labels
 from netcaliper.measure.outputs import Prediction, Task, choices, prediction
 from netcaliper.measure.replacement import Agreement, Summary, distance
 from netcaliper.reading.shrinking import ClassAgreement, Gate, Latency, Memory, TaskMetric
+from netcaliper.shrink.task import metric_of, quality, targets
 from netcaliper.surgery.latency import latency_ratio
 from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import Graph
@@ -34,14 +32,14 @@ class Compared:
 
     Attributes:
         each: agreement by example.
-        right: by example, whether the task is done right, where that is known.
+        quality: by example, how good the network is at its task, where labels say it.
         largest: largest difference of an output.
         total: sum of the absolute differences of outputs.
         count: number of outputs.
     """
 
     each: list[np.ndarray] = field(default_factory=list)
-    right: list[np.ndarray] = field(default_factory=list)
+    quality: list[np.ndarray] = field(default_factory=list)
     largest: float = 0.0
     total: float = 0.0
     count: int = 0
@@ -64,7 +62,7 @@ class Verified:
         self.found = {name: Compared() for name in others}
         self.own = Compared()
         self._answers: list[np.ndarray] = []
-        self._labels: list[np.ndarray] = []
+        self._targets: list[Tensor] = []
         self.first: Batch | None = None
         self.task: Task = "classification"
         for batch in batches:
@@ -82,9 +80,10 @@ class Verified:
     def _note(self, batch: Batch, plain: Prediction) -> None:
         if plain.task == "classification":
             self._answers.append(choices(plain).cpu().numpy())
-        right = _right(plain, batch)
-        if right is not None:
-            self.own.right.append(right)
+        self._judge(self.own, plain, batch)
+        wanted = targets(plain, batch)
+        if wanted is not None:
+            self._targets.append(wanted)
 
     def _compare(self, found: Compared, plain: Prediction, changed: Prediction, batch: Batch) -> None:
         found.each.append(distance(plain, changed))
@@ -94,9 +93,13 @@ class Verified:
         found.largest = max(found.largest, float(gap.max()) if gap.numel() else 0.0)
         found.total += float(gap.sum())
         found.count += gap.numel()
-        right = _right(changed, batch)
-        if right is not None:
-            found.right.append(right)
+        self._judge(found, changed, batch)
+
+    @staticmethod
+    def _judge(found: Compared, answer: Prediction, batch: Batch) -> None:
+        each = quality(answer, batch)
+        if each is not None:
+            found.quality.append(each)
 
     @property
     def examples(self) -> int:
@@ -121,35 +124,16 @@ class Verified:
 
     def metric(self, name: str) -> TaskMetric | None:
         """Return how good both are at the task, ``None`` where no labels say it."""
-        before, after = self.own.right, self.found[name].right
+        before, after = self.own.quality, self.found[name].quality
         if not before or sum(map(len, before)) != self.examples:
             return None
-        return _metric(np.concatenate(before), np.concatenate(after))
+        wanted = torch.cat(self._targets) if self._targets else torch.zeros(0, 1)
+        scatter = float((wanted - wanted.mean(0)).square().sum())
+        return metric_of(self.task, np.concatenate(before), np.concatenate(after), scatter)
 
     def gate(self, name: str) -> Gate:
         """Return the agreement as a record."""
         return gate(self.agreement(name))
-
-
-def _right(found: Prediction, batch: Batch) -> Float64[np.ndarray, " examples"] | None:
-    labels = class_labels(batch)
-    if found.task != "classification" or labels is None:
-        return None
-    return (choices(found).cpu() == labels.cpu()).double().numpy()
-
-
-def _metric(before: Float64[np.ndarray, " examples"], after: Float64[np.ndarray, " examples"]) -> TaskMetric:
-    difference = after - before
-    n, mean = len(difference), float(difference.mean())
-    half = float(t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n)) if n > 1 else None
-    return TaskMetric(
-        name="accuracy",
-        before=float(before.mean()),
-        after=float(after.mean()),
-        difference=mean,
-        low=None if half is None else mean - half,
-        high=None if half is None else mean + half,
-    )
 
 
 def gate(agreement: Agreement) -> Gate:
