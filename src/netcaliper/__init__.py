@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from netcaliper.shrink.shrink import shrink as shrink
     from netcaliper.specs.data import load_data as load_data
     from netcaliper.specs.model import load_model as load_model
+    from netcaliper.study.run import run_study as run_study
     from netcaliper.surgery.fold import fold as fold
     from netcaliper.surgery.shrunk_folder import load_shrunk as load_shrunk
     from netcaliper.trace.trace import trace as trace
@@ -52,6 +53,7 @@ _HOME = {
     "ntk_velocity": ("netcaliper.measure.ntk_velocity", "ntk_velocity"),
     "over_training": ("netcaliper.measure.over_training", "over_training"),
     "path_length": ("netcaliper.measure.path_length", "path_length"),
+    "run_study": ("netcaliper.study.run", "run_study"),
     "shrink": ("netcaliper.shrink.shrink", "shrink"),
     "trace": ("netcaliper.trace.trace", "trace"),
 }
@@ -75,6 +77,7 @@ __all__ = [
     "ntk_velocity",
     "over_training",
     "path_length",
+    "run_study",
     "shrink",
     "trace",
 ]

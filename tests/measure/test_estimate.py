@@ -1,3 +1,4 @@
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import netcaliper as nc
 from netcaliper.errors import InputError
 from netcaliper.measure import network_run
 from netcaliper.measure.dry_run import dry_run
-from netcaliper.measure.estimate import estimate
+from netcaliper.measure.estimate import available_memory, estimate
 from netcaliper.measure.network_run import ABLATION_PASSES, NetworkRun
 from netcaliper.measure.protocol import Plan
 from netcaliper.measure.static import MEASURES, ONE_PASS
@@ -119,3 +120,10 @@ def test_rows_wait_where_lengths_may_differ():
     run = NetworkRun(graph, graph.sites, plan, (), frozenset({"needed"}), parameters=1, macs=1)
     memory = estimate([run], dry_run(graph, as_batch(batch)), 4).memory
     assert memory["rows that may not be enough"] == plan.sizes["calibrate"] * 5 * 600 * 4
+
+
+def test_processes_of_one_machine_share_what_is_free(tmp_path, monkeypatch):
+    facts = tmp_path / "meminfo"
+    facts.write_text("MemTotal: 9000 kB\nMemAvailable: 3000 kB\n")
+    monkeypatch.setattr(import_module("netcaliper.measure.estimate"), "_MEMINFO", facts)
+    assert [available_memory(torch.device("cpu"), n) for n in (1, 3)] == [3000 * 1024, 1000 * 1024]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from netcaliper.errors import DataError, SpecError
+from netcaliper.errors import DataError, InputError, SpecError
 from netcaliper.zoo.batches import Batches
 from netcaliper.zoo.data import Options, digits, npz
 
@@ -162,5 +162,71 @@ def test_random_labels_replace_those_of_the_training_part_only():
 def test_options_without_labels(saved):
     file = saved(x=np.arange(12.0).reshape(6, 2))
     assert len(npz(file, options=Options(examples=4)).x) == 4
-    with pytest.raises(DataError, match="`random_labels` need labels to replace"):
-        npz(file, options=Options(random_labels=True))
+    for name, options in (
+        ("random_labels", Options(random_labels=True)),
+        ("label_noise", Options(label_noise=0.1)),
+        ("classes", Options(classes=(0, 1))),
+    ):
+        with pytest.raises(DataError, match=f"`{name}` needs labels, the data have none"):
+            npz(file, options=options)
+
+
+@pytest.mark.parametrize("split", ["train", "test", "all"])
+def test_chosen_classes_are_renumbered_in_both_parts(split):
+    whole, part = digits(split), digits(split, options=Options(classes=(7, 2)))
+    y = labels_of(whole)
+    kept = (y == 7) | (y == 2)
+    assert torch.equal(part.x, whole.x[kept])
+    assert torch.equal(labels_of(part), (y[kept] == 2).long())
+
+
+def test_classes_come_before_the_subset_and_random_labels():
+    few = digits("train", options=Options(classes=(0, 1, 4), examples=30))
+    assert labels_of(few).bincount().tolist() == [10, 10, 10]
+    wrong = digits("train", options=Options(classes=(0, 1, 4), random_labels=True))
+    assert labels_of(wrong).unique().tolist() == [0, 1, 2]
+    with pytest.raises(DataError, match="the split 'test' has"):
+        digits("test", options=Options(classes=(0, 1), examples=100))
+
+
+def test_noise_changes_training_labels_to_others_with_the_stated_chance():
+    right = labels_of(digits("train"))
+    little, much = (labels_of(digits("train", options=Options(label_noise=share))) for share in (0.1, 0.4))
+    changed = {share: labels != right for share, labels in ((0.1, little), (0.4, much))}
+    for share, marks in changed.items():
+        assert abs(float(marks.float().mean()) - share) < 3 * (share * (1 - share) / len(right)) ** 0.5
+    assert (changed[0.4] | ~changed[0.1]).all()
+    assert torch.equal(little[changed[0.1]], much[changed[0.1]])
+    steps = ((much - right) % 10)[changed[0.4]].bincount(minlength=10)
+    assert steps[0] == 0
+    assert (abs(steps[1:] / changed[0.4].sum() - 1 / 9) < 0.05).all()
+    assert torch.equal(labels_of(digits("test", options=Options(label_noise=0.4))), labels_of(digits("test")))
+    # All other labels, and the same ones in a subset and beside the test part.
+    all_wrong = labels_of(digits("train", options=Options(label_noise=1.0)))
+    assert (all_wrong != right).all()
+    whole = digits("all", options=Options(label_noise=0.4))
+    assert int((labels_of(whole) != labels_of(digits("all"))).sum()) == int(changed[0.4].sum())
+    table = {tuple(x.flatten().tolist()): int(y) for x, y in zip(whole.x, labels_of(whole), strict=True)}
+    few = digits("train", options=Options(label_noise=0.4, examples=50))
+    assert all(table[tuple(x.flatten().tolist())] == int(y) for x, y in zip(few.x, labels_of(few), strict=True))
+    other = labels_of(digits("train", options=Options(label_noise=0.4, seed=1)))
+    assert not torch.equal(other, much)
+
+
+def test_noise_stays_among_the_chosen_classes():
+    right = labels_of(digits("train", options=Options(classes=(3, 8))))
+    flipped = labels_of(digits("train", options=Options(classes=(3, 8), label_noise=1.0)))
+    assert torch.equal(flipped, 1 - right)
+
+
+def test_options_of_labels_that_cannot_be_used(saved):
+    with pytest.raises(InputError, match="`classes` must differ"):
+        Options(classes=(1, 1))
+    with pytest.raises(InputError, match="`random_labels` replace all labels already; leave `label_noise` out"):
+        Options(random_labels=True, label_noise=0.1)
+    with pytest.raises(InputError, match="`label_noise` = 1.5"):
+        Options(label_noise=1.5)
+    with pytest.raises(DataError, match="`classes` names 10, but the split 'train' has labels 0 to 9"):
+        digits("train", options=Options(classes=(0, 10)))
+    with pytest.raises(DataError, match="`label_noise` needs two classes"):
+        digits("train", options=Options(classes=(3,), label_noise=0.1))

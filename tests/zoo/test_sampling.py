@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netcaliper.errors import DataError
-from netcaliper.zoo.sampling import HELD_OUT, held_out, random_labels, stratified
+from netcaliper.zoo.sampling import HELD_OUT, held_out, noisy_labels, numbered, random_labels, stratified
 
 
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=60), seed=st.integers(0, 9), data=st.data())
@@ -40,6 +40,22 @@ def test_random_labels_are_uniform_and_a_prefix_of_more():
     assert np.abs(np.bincount(labels, minlength=10) / 20_000 - 0.1).max() < 0.01
     assert np.array_equal(random_labels(123, 10, seed=1), labels[:123])
     assert not np.array_equal(random_labels(123, 10, seed=2), labels[:123])
+
+
+def test_labels_are_numbered_by_their_place():
+    assert numbered(np.array([5, 0, 9, 5, 2]), (9, 5)).tolist() == [1, -1, 0, 1, -1]
+    assert numbered(np.array([1, 0]), (7,)).tolist() == [-1, -1]
+
+
+def test_noise_depends_on_seed_and_row_alone():
+    y = np.arange(20_000) % 7
+    noisy = noisy_labels(y, 7, 0.3, seed=4)
+    assert abs((noisy != y).mean() - 0.3) < 0.01
+    assert np.array_equal(noisy[:123], noisy_labels(y[:123], 7, 0.3, seed=4))
+    assert np.array_equal(noisy_labels(y, 7, 0.0, seed=4), y)
+    assert (noisy_labels(y, 7, 1.0, seed=4) != y).all()
+    steps = np.bincount((noisy - y) % 7, minlength=7)[1:] / (noisy != y).sum()
+    assert np.abs(steps - 1 / 6).max() < 0.02
 
 
 def test_held_out_are_one_in_twenty_by_index_alone():

@@ -22,6 +22,7 @@ from netcaliper.cli.printing import note
 from netcaliper.cli.report import report
 from netcaliper.cli.shrink import shrink
 from netcaliper.cli.shrunk import TYPED
+from netcaliper.cli.study import study
 from netcaliper.cli.trace import trace
 from netcaliper.cli.train import train
 from netcaliper.errors import NetcaliperError
@@ -90,6 +91,7 @@ def _options(
 
 for command in (demo, train, trace, measure, layers, compare, linearize, shrink, apply, report, diff, doctor):
     app.command()(command)
+app.add_typer(study, name="study")
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from netcaliper.cli.options import (
     split_names,
 )
 from netcaliper.cli.printing import note, say_json
+from netcaliper.cli.torchrun import torchrun
 from netcaliper.cli.written import kept_on_interrupt, reading_facts, show_written, write_reading
 from netcaliper.errors import InputError
 from netcaliper.reading.writing import check_target
@@ -73,46 +74,50 @@ def measure(
     """Read what the units of a trained network do, and say it as a table, a record and a page.
 
     Half of the examples calibrate, a quarter selects, and the last quarter is run once at the end, to verify. With -o
-    an interrupted elimination goes on where it was when the same command is given again.
+    an interrupted elimination goes on where it was when the same command is given again. Under torchrun
+    (torchrun --nproc-per-node N -m netcaliper measure ...) N processes share the batches, and the first one speaks.
     """
     condition = None if fail_if is None else parse(fail_if)
     limit = byte_count(memory)
-    if out is not None:
-        check_target(out, replace=replace)
+    with torchrun() as (first, together):
+        if out is not None:
+            check_target(out, replace=replace)
 
-    from netcaliper.cli.progress import reading_bar
-    from netcaliper.measure.network_run import ABLATION_PASSES
-    from netcaliper.measure.static import measure as measured
-    from netcaliper.specs.data import data_name, load_data
-    from netcaliper.specs.model import load_model
+        from netcaliper.cli.progress import reading_bar
+        from netcaliper.measure.network_run import ABLATION_PASSES
+        from netcaliper.measure.static import measure as measured
+        from netcaliper.specs.data import data_name, load_data
+        from netcaliper.specs.model import load_model
 
-    loaded = load_model(model, weights, trust_pickle=trust_pickle)
-    batches = load_data(data, split=split, batch_size=batch_size, model=loaded)
-    state = None if out is None else out.with_name(out.name + STATE_SUFFIX)
-    with (
-        reading_bar() as progress,
-        kept_on_interrupt(
-            state, f"what was eliminated so far is in {state}: give the same command again to go on from it"
-        ),
-    ):
-        reading = measured(
-            loaded.model,
-            batches,
-            seed=seed,
-            mode=mode,
-            sites=sites or "*",
-            only=split_names(only),
-            skip=split_names(skip),
-            device=device,
-            twin=partial(loaded.twin, seed) if twin and loaded.twin is not None else twin,
-            ablation=ablation,
-            budget=ABLATION_PASSES if budget is None else budget,
-            memory=limit,
-            state=state,
-            name=loaded.name,
-            data_name=data_name(data, batches, split),
-            progress=progress,
-        )
+        loaded = load_model(model, weights, trust_pickle=trust_pickle)
+        batches = load_data(data, split=split, batch_size=batch_size, model=loaded)
+        state = None if out is None or together else out.with_name(out.name + STATE_SUFFIX)
+        with (
+            reading_bar() as progress,
+            kept_on_interrupt(
+                state, f"what was eliminated so far is in {state}: give the same command again to go on from it"
+            ),
+        ):
+            reading = measured(
+                loaded.model,
+                batches,
+                seed=seed,
+                mode=mode,
+                sites=sites or "*",
+                only=split_names(only),
+                skip=split_names(skip),
+                device=device,
+                twin=partial(loaded.twin, seed) if twin and loaded.twin is not None else twin,
+                ablation=ablation,
+                budget=ABLATION_PASSES if budget is None else budget,
+                memory=limit,
+                state=state,
+                name=loaded.name,
+                data_name=data_name(data, batches, split),
+                progress=progress if first else None,
+            )
+    if not first:
+        return
     page = None if out is None else write_reading(reading, out, replace=replace)
     if state is not None:
         shutil.rmtree(state, ignore_errors=True)

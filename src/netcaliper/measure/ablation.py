@@ -26,6 +26,7 @@ from netcaliper.measure.perturbation import (
     taken_away,
 )
 from netcaliper.measure.protocol import Plan
+from netcaliper.measure.ranks import Ranks
 from netcaliper.measure.untouched import Untouched
 from netcaliper.stats.ablation_curve import PAPER_PERMUTATIONS, PAPER_STEPS, PERMUTATIONS, STEPS, Sums
 from netcaliper.stats.kappa import Tally, kappa
@@ -238,6 +239,17 @@ class Ablations:
             state.merge(other._states[name], other.seen)
         self.seen |= other.seen
 
+    def look_together(self, ranks: Ranks) -> None:
+        """Take in what other processes looked at; all know then what the untouched network predicts."""
+        self.untouched = ranks.merged(self.untouched, shared=(self.plan,))
+
+    def pool(self, ranks: Ranks) -> None:
+        """Take in what other processes found for other examples; all have the same curves then."""
+        self.look_together(ranks)
+        for name, state in self._states.items():
+            self._states[name], _ = ranks.merged((state, self.seen), _merged)
+        self.seen = ranks.merged(self.seen, np.logical_or)
+
     def curves(self, scope: Scope) -> Curves:
         """Return what came of a scope."""
         state, seen = self._states[scope.name], self.seen
@@ -289,6 +301,12 @@ class _State:
         if other.tally is not None:
             self.tally = self.tally or Tally(self.forks, other.tally.classes)
             self.tally.merge(other.tally)
+
+
+def _merged(mine: tuple[_State, np.ndarray], theirs: tuple[_State, np.ndarray]) -> tuple[_State, np.ndarray]:
+    """Merge the states of one scope with the examples that they have seen."""
+    mine[0].merge(*theirs)
+    return mine
 
 
 def _chunks(scopes: Sequence[Scope], size: int) -> Iterator[list[tuple[Scope, range]]]:

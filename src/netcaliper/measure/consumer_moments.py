@@ -4,11 +4,13 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from netcaliper.measure.consumer_input import ConsumerInput
 from netcaliper.measure.protocol import Plan
+from netcaliper.measure.ranks import Ranks, uneven
 from netcaliper.measure.work_folder import WorkFolder
 from netcaliper.stats.block_elimination import Reader
 from netcaliper.stats.covariance import Covariance
@@ -39,6 +41,76 @@ class _Seen:
     unread: str | None = None
 
 
+class _Rows:
+    """The rows of one layout while the pass goes on.
+
+    Attributes:
+        expected: how many there will be, or were held so far; ``None`` before the first batch.
+        state: their moments, if they are going to be enough.
+        held: the rows themselves, as long as it cannot be told.
+        unread: why padding cannot be told from data there, in words.
+    """
+
+    def __init__(self, columns: int, device: torch.device) -> None:
+        self.columns, self.device = columns, device
+        self.expected: int | None = None
+        self.state: Covariance | None = None
+        self.held: list[Tensor] | None = None
+        self.unread: str | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether rows are taken in."""
+        return self.state is not None or self.held is not None
+
+    def expect(self, rows: int | None) -> None:
+        """Allocate for so many rows to come if they are enough; where they cannot be counted yet, hold them."""
+        self.expected = rows or 0
+        if rows is None:
+            self.held = []
+        elif rows > self.columns + 1:
+            self.state = Covariance(self.columns, self.device)
+
+    def update(self, rows: Float[Tensor, "rows columns"]) -> None:
+        """Take in rows; those that were held go first."""
+        if self.state is not None:
+            self.state.update(rows)
+            return
+        assert self.held is not None
+        assert self.expected is not None
+        self.held.append(rows)
+        self.expected += len(rows)
+        if self.expected > self.columns + 1:
+            self._release()
+
+    def _release(self) -> Covariance:
+        """Return the state, with the rows that were held."""
+        self.state = self.state or Covariance(self.columns, self.device)
+        for part in self.held or ():
+            self.state.update(part)
+        self.held = None
+        return self.state
+
+    def merge(self, other: "_Rows") -> None:
+        """Take in the rows of the same layout that another process saw.
+
+        Raises:
+            DataError: by the first batch of one there will be enough rows, by that of the other there will not.
+        """
+        self.unread = self.unread or other.unread
+        if other.expected is None:
+            return
+        if self.expected is None:
+            self.expected, self.state, self.held = other.expected, other.state, other.held
+        elif other.held is not None:
+            for part in other.held:
+                self.update(part)
+        elif other.state is not None and self.wanted:
+            self._release().merge(other.state)
+        elif other.state is not None or self.state is not None:
+            raise uneven(f"what a consumer reads ({self.columns:,} columns)")
+
+
 class ConsumerMoments:
     """Moments of the inputs of consumers over the calibrate rows that the plan draws.
 
@@ -67,10 +139,7 @@ class ConsumerMoments:
             self._readers.setdefault(source.layout, []).append(key)
         self._file = {layout: f"input-{number:03}" for number, layout in enumerate(self._readers)}
         self._missing = {layout for layout, file in self._file.items() if folder is None or not folder.holds(file)}
-        self._expected: dict[Hashable, int] = {}
-        self._states: dict[Hashable, Covariance] = {}
-        self._held: dict[Hashable, list[Tensor]] = {}
-        self._unread: dict[Hashable, str] = {}
+        self._rows = {layout: _Rows(self._source(layout).columns, graph.device) for layout in self._missing}
         self._seen: dict[Hashable, _Seen] = {}
 
     @property
@@ -95,59 +164,43 @@ class ConsumerMoments:
         def tap(value: Tensor, *_: Tensor) -> None:
             for layout in layouts:
                 source = self._source(layout)
+                rows = self._rows[layout]
                 valid = source.valid(self.graph, batch, value)
                 if isinstance(valid, str):
-                    self._unread[layout] = valid
+                    rows.unread = valid
                     continue
                 width = source.width(value, len(index))
-                if layout not in self._expected:
-                    self._expect(layout, width)
-                if layout in self._states or layout in self._held:
+                if rows.expected is None:
+                    varies = self.graph.padding.varies(source.source, source.column_axis, source.batch_axis)
+                    rows.expect(None if varies else self.plan.expected_rows(source.columns, width))
+                if rows.wanted:
                     example, position = self.plan.sample(index, CALIBRATE, source.columns, width, valid)
-                    self._take(layout, source.rows(value.detach(), len(index), example, position))
+                    rows.update(source.rows(value.detach(), len(index), example, position))
 
         return tap
 
-    def _expect(self, layout: Hashable, width: int) -> None:
-        """Count the rows to come, and allocate if they are enough; where they cannot be counted yet, hold them."""
-        source = self._source(layout)
-        self._expected[layout] = 0
-        if self.graph.padding.varies(source.source, source.column_axis, source.batch_axis):
-            self._held[layout] = []
-            return
-        self._expected[layout] = self.plan.expected_rows(source.columns, width)
-        if self._expected[layout] > source.columns + 1:
-            self._states[layout] = Covariance(source.columns, self.graph.device)
-
-    def _take(self, layout: Hashable, rows: Float[Tensor, "rows columns"]) -> None:
-        """Take in rows; those that were held go first."""
-        if layout in self._states:
-            self._states[layout].update(rows)
-            return
-        held, columns = self._held[layout], self._source(layout).columns
-        held.append(rows)
-        self._expected[layout] += len(rows)
-        if self._expected[layout] > columns + 1:
-            self._states[layout] = Covariance(columns, self.graph.device)
-            for part in self._held.pop(layout):
-                self._states[layout].update(part)
+    def pool(self, ranks: Ranks) -> None:
+        """Take in what other processes saw; all have the same moments then."""
+        for layout in self._file:
+            if layout in self._missing:
+                self._rows[layout] = ranks.merged(self._rows[layout])
 
     def finish(self) -> None:
         """Close the states when the pass is done, and write them if there is a folder."""
         for layout, file in self._file.items():
             if layout not in self._missing:
                 continue
-            state, unread = self._states.pop(layout, None), self._unread.get(layout)
-            if state is None or unread is not None:
-                count, arrays = self._expected.get(layout, 0), {}
+            rows = self._rows.pop(layout)
+            unread = rows.unread
+            if rows.state is None or unread is not None:
+                count, arrays = rows.expected or 0, {}
             else:
-                moments = state.finish()
+                moments = rows.state.finish()
                 count, arrays = moments.count, {"mean": moments.mean, "covariance": moments.covariance}
             if self.folder is not None:
                 self.folder.put(file, arrays, {"rows": count, "unread": unread})
             self._close(layout, count, arrays, unread)
         self._missing.clear()
-        self._held.clear()
 
     def _close(
         self, layout: Hashable, count: int, arrays: Mapping[str, np.ndarray], unread: str | None = None

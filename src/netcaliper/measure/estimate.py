@@ -103,14 +103,19 @@ def estimate(
     )
 
 
-def available_memory(device: torch.device) -> int | None:
-    """Return the bytes that are free on a device, ``None`` where that cannot be told."""
+def available_memory(device: torch.device, processes: int = 1) -> int | None:
+    """Return the bytes that are free on a device, ``None`` where that cannot be told.
+
+    Args:
+        device: where the run computes.
+        processes: that share the memory of this machine.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type != "cpu" or not _MEMINFO.is_file():
         return None
     facts = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines() if ":" in line)
-    return int(facts["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in facts else None
+    return int(facts["MemAvailable"].split()[0]) * 1024 // processes if "MemAvailable" in facts else None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.needed_answer import Needed
 from netcaliper.measure.outputs import MAJORITY
+from netcaliper.measure.ranks import ALONE, Ranks
 from netcaliper.measure.replacement import Agreement, Remembered, Variant, compare
 from netcaliper.reading.schema import NeededAt
 from netcaliper.stats.intervals import fewest_trials
@@ -56,7 +57,11 @@ class ChosenTau:
 
 
 def select_tau(
-    states: NeededStates, data: Iterable[Any], answers: Sequence[Needed], target: float = TARGET
+    states: NeededStates,
+    data: Iterable[Any],
+    answers: Sequence[Needed],
+    target: float = TARGET,
+    ranks: Ranks = ALONE,
 ) -> ChosenTau | str:
     """Find the largest tau at which the network agrees with itself on the select examples.
 
@@ -68,6 +73,7 @@ def select_tau(
         data: any re-iterable of batches.
         answers: of ``states.judge`` for every site.
         target: the agreement asked for, in (0, 1).
+        ranks: the processes that share the batches; all make the same choice.
 
     Returns:
         The choice, or why there is none, in words.
@@ -98,7 +104,7 @@ def select_tau(
         counts = tuple(int(gone.sum()) for gone in removed.values())
         if counts not in passed:
             examples = chosen_examples(states.graph, data, wanted)
-            found = compare(states.graph, examples, {_CHOSEN: states.refitted(removed)}, untouched)
+            found = compare(states.graph, examples, {_CHOSEN: states.refitted(removed)}, untouched, ranks)
             if isinstance(found, str):
                 return found
             largest = found[_CHOSEN].largest_class

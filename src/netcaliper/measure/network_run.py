@@ -28,6 +28,7 @@ from netcaliper.measure.path_length import PathLength, measured_lengths
 from netcaliper.measure.perturbation import unit_statistics
 from netcaliper.measure.protocol import Findings, Measure, Plan
 from netcaliper.measure.prunable import Pruned, answer, not_ablated
+from netcaliper.measure.ranks import ALONE, Ranks
 from netcaliper.measure.replacement import Agreement, compare
 from netcaliper.measure.site_record import SiteAnswer, idle_first, needed_findings, site_answer
 from netcaliper.measure.work_folder import WorkFolder
@@ -107,6 +108,7 @@ class NetworkRun:
         sequences: the network predicts something for every token of an example.
         budget: forward passes of the data that ablations may cost.
         folder: keeps what elimination needs and finds, so that an interrupted run goes on.
+        ranks: the processes that share the batches of every pass, and the sites to judge.
     """
 
     def __init__(
@@ -124,7 +126,9 @@ class NetworkRun:
         sequences: bool = False,
         budget: float = ABLATION_PASSES,
         folder: WorkFolder | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.graph, self.sites, self.plan, self.measures, self.names = graph, tuple(sites), plan, measures, names
         self.parameters, self.macs, self.verify = parameters, macs, verify
         self.ablation: Literal["zero", "mean"] = ablation
@@ -221,10 +225,13 @@ class NetworkRun:
         """
         ablations = self._ablations(data)
         look = ablations.look if ablations is not None else None
-        one = OnePass(self.graph, self.sites, self.measures, self.needed, self.plan, look)
+        one = OnePass(self.graph, self.sites, self.measures, self.needed, self.plan, look, self.ranks)
         one.run(data, size, tell)
-        findings = {site.name: self._findings(site, one, tell) for site in self.sites}
-        answers = [self._eliminated(site, findings[site.name], tell) for site in self.sites if self.needed]
+        if ablations is not None:
+            ablations.look_together(self.ranks)
+        judged = self.ranks.dealt(self.sites, lambda site: self._judged(site, one, tell))
+        findings = {site.name: found for site, (found, _) in zip(self.sites, judged, strict=True)}
+        answers = [needed for _, needed in judged if needed is not None]
         pruned = None if ablations is None else self._ablated(data, ablations, findings, tell)
         verified = self._verified(data, answers, tell)
         found = [
@@ -269,6 +276,11 @@ class NetworkRun:
         }
         return measured_lengths(self.graph, states)
 
+    def _judged(self, site: Site, one: OnePass, tell: Tell) -> tuple[dict[str, Findings], Needed | None]:
+        """Return all findings of one site, and what its consumers need if that is asked."""
+        findings = self._findings(site, one, tell)
+        return findings, None if self.needed is None else self._eliminated(site, findings, tell)
+
     def _findings(self, site: Site, one: OnePass, tell: Tell) -> dict[str, Findings]:
         """Finish the states of one site; they are let go."""
         tell(f"judging {site.name}", self.plan.examples, self.plan.examples)
@@ -292,7 +304,7 @@ class NetworkRun:
             return None
         sites, statistics = self.ablated_sites, None
         if self.ablation == "mean":
-            statistics = unit_statistics(self.graph, data, self.plan, sites) if sites else {}
+            statistics = unit_statistics(self.graph, data, self.plan, sites, self.ranks) if sites else {}
             self._without_mean = frozenset(site.name for site in sites if site.name not in statistics)
             sites = tuple(site for site in sites if site.name in statistics)
         return Ablations(
@@ -313,12 +325,16 @@ class NetworkRun:
         for site in self.sites:
             findings[site.name]["prunable"] = Findings(reason=self._not_ablated(site))
         done = 0
-        for batch in ablated(self.graph, data, ablations) if self.ablated_sites else ():
+        for number, batch in enumerate(ablated(self.graph, data, ablations) if self.ablated_sites else ()):
+            if not self.ranks.runs(number):
+                done += batch.size
+                continue
             for start in range(0, batch.size, ABLATED_AT_ONCE):  # hundreds of runs each: a bar that moves now and then
                 piece = batch.take(torch.arange(start, min(start + ABLATED_AT_ONCE, batch.size)))
                 ablations.run(piece)
                 done += piece.size
                 tell("taking units away", done, self.ablated_examples)
+        ablations.pool(self.ranks)
         found = answer(ablations)
         for one in found.sites:
             findings[one.name]["prunable"] = Findings(
@@ -341,12 +357,13 @@ class NetworkRun:
             return _Verified()
         tell("verifying", 0, 1)
         run = {_NEEDED: self.needed.refitted({found.site: found.removed() for found in answers})}
-        chosen = select_tau(self.needed, data, answers) if "needed_at_97" in self.names else None
+        chosen = select_tau(self.needed, data, answers, ranks=self.ranks) if "needed_at_97" in self.names else None
         if isinstance(chosen, ChosenTau):
             run |= variants(self.needed, chosen)
         if not self.plan.sizes["verify"]:
             return _Verified(warnings=("no agreement: the data give no verify example.",))
-        found = compare(self.graph, chosen_examples(self.graph, data, self.plan.split == VERIFY), run)
+        examples = chosen_examples(self.graph, data, self.plan.split == VERIFY)
+        found = compare(self.graph, examples, run, ranks=self.ranks)
         record = None if chosen is None else needed_at(chosen, found)
         if isinstance(found, str):
             return _Verified(None, record, 1, (f"no agreement: {found}.",))

@@ -12,6 +12,7 @@ from netcaliper.measure.fingerprint import DataFingerprint
 from netcaliper.measure.labels import check_labels, class_labels
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.protocol import Measure, Plan, Sight
+from netcaliper.measure.ranks import ALONE, Ranks
 from netcaliper.stats.sampling import VERIFY
 from netcaliper.trace.batches import Batch, batches, regrouped
 from netcaliper.trace.graph import Graph, Tap
@@ -31,9 +32,10 @@ class OnePass:
         needed: what is fed at the consumers.
         plan: what is read of the data.
         look: called with every batch and what the network returned for it.
+        ranks: the processes that share the batches.
 
     Attributes:
-        states: by site, by measure.
+        states: by site, by measure; after the pass of the sites that this process is to judge.
         positions: by site the positions of an example (the most seen, without padding).
         unread: by site why padding cannot be told there; such a site is not read.
         fingerprint: of the data.
@@ -47,8 +49,10 @@ class OnePass:
         needed: NeededStates | None,
         plan: Plan,
         look: Callable[[Batch, Any], None] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.graph, self.sites, self.needed, self.plan, self.look = graph, sites, needed, plan, look
+        self.ranks = ranks
         self.fingerprint = DataFingerprint()
         self.positions = {site.name: 0 for site in sites}
         self.unread: dict[str, str] = {}
@@ -62,7 +66,9 @@ class OnePass:
             DataError: the data hold another number of examples than were counted, or labels that do not fit.
         """
         size = size if self.graph.dynamic_batch else self.graph.traced_batch
-        for batch in regrouped(self._wanted(data, tell), size):
+        for number, batch in enumerate(regrouped(self._wanted(data, tell), size)):
+            if not self.ranks.runs(number):
+                continue
             labels = class_labels(batch)
             taps = {site.name: self._tap(site, batch, labels) for site in self.sites}
             if self.needed is not None:
@@ -71,6 +77,20 @@ class OnePass:
             check_labels(batch, output)
             if self.look is not None:
                 self.look(batch, output)
+        self._pool()
+
+    def _pool(self) -> None:
+        """Bring together what several processes saw; the states of a site are merged where it is going to be judged."""
+        self.ranks.agree("data (by their fingerprint)", self.fingerprint.finish())
+        self.positions, self.unread = self.ranks.merged((self.positions, self.unread), _pooled)
+        for number, site in enumerate(self.sites):
+            whole = {
+                name: self.ranks.gathered(state, self.ranks.owner(number), shared=(site, self.plan))
+                for name, state in self.states.pop(site.name).items()
+            }
+            self.states[site.name] = {name: state for name, state in whole.items() if state is not None}
+        if self.needed is not None:
+            self.needed.moments.pool(self.ranks)
 
     def _wanted(self, data: Iterable[Any], tell: Tell) -> Iterator[Batch]:
         """Give the calibrate and select examples of every batch."""
@@ -109,3 +129,12 @@ class OnePass:
                 state.update(sight)
 
         return tap
+
+
+Seen = tuple[dict[str, int], dict[str, str]]
+"""Positions and unread sites."""
+
+
+def _pooled(mine: Seen, theirs: Seen) -> Seen:
+    """Merge what two processes saw of the sites."""
+    return {name: max(most, theirs[0][name]) for name, most in mine[0].items()}, theirs[1] | mine[1]

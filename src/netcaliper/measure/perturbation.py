@@ -17,6 +17,7 @@ from torch import Tensor
 from netcaliper.errors import DataError
 from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.protocol import Plan
+from netcaliper.measure.ranks import ALONE, Ranks
 from netcaliper.stats.covariance import Covariance
 from netcaliper.stats.sampling import CALIBRATE
 from netcaliper.trace.batches import Batch
@@ -40,7 +41,9 @@ class UnitStatistics:
     correlation: Float64[np.ndarray, "units units"]
 
 
-def unit_statistics(graph: Graph, data: Iterable[Any], plan: Plan, sites: Sequence[Site]) -> dict[str, UnitStatistics]:
+def unit_statistics(
+    graph: Graph, data: Iterable[Any], plan: Plan, sites: Sequence[Site], ranks: Ranks = ALONE
+) -> dict[str, UnitStatistics]:
     """Read the calibrate examples once; sites where padding cannot be told from data are left out.
 
     Args:
@@ -48,39 +51,56 @@ def unit_statistics(graph: Graph, data: Iterable[Any], plan: Plan, sites: Sequen
         data: any re-iterable of batches.
         plan: which examples and rows are read.
         sites: the sites to read.
+        ranks: the processes that share the batches.
     """
-    total = {site.name: torch.zeros(site.units, dtype=torch.float64, device=graph.device) for site in sites}
-    rows = dict.fromkeys(total, 0)
-    unread: set[str] = set()
-    covariance = {site.name: Covariance(site.units, graph.device) for site in sites}
+    seen = {site.name: _Seen(site.units, graph.device) for site in sites}
 
     def tap(site: Site, batch: Batch) -> Callable[..., None]:
         def feed(value: Tensor, *_: Tensor) -> None:
-            valid = graph.valid(site, batch, value)
+            valid, mine = graph.valid(site, batch, value), seen[site.name]
             if isinstance(valid, str):
-                unread.add(site.name)
+                mine.unread = True
                 return
             laid = site.rows(value.detach(), batch.size)
             counted = laid if valid is None else laid.masked_fill(~valid[..., None], 0.0)
-            total[site.name] += counted.sum((0, 1), dtype=torch.float64)
-            rows[site.name] += laid.shape[0] * laid.shape[1] if valid is None else int(valid.sum())
+            mine.total += counted.sum((0, 1), dtype=torch.float64)
+            mine.rows += laid.shape[0] * laid.shape[1] if valid is None else int(valid.sum())
             chosen = plan.sample(batch.indices.numpy(), CALIBRATE, site.units, laid.shape[1], valid)
             example, position = (torch.from_numpy(part).to(laid.device) for part in chosen)
-            covariance[site.name].update(laid[example, position])
+            mine.covariance.update(laid[example, position])
 
         return feed
 
-    for batch in chosen_examples(graph, data, plan.split == CALIBRATE):
-        graph.run(batch, taps={site.name: tap(site, batch) for site in sites})
+    for number, batch in enumerate(chosen_examples(graph, data, plan.split == CALIBRATE)):
+        if ranks.runs(number):
+            graph.run(batch, taps={site.name: tap(site, batch) for site in sites})
     found = {}
     for site in sites:
-        if site.name in unread:
+        whole = ranks.merged(seen.pop(site.name))
+        if whole.unread:
             continue
-        moments = covariance[site.name].finish()
+        moments = whole.covariance.finish()
         correlation = np.zeros((site.units, site.units))
         correlation[np.ix_(moments.live, moments.live)] = np.abs(moments.correlation)
-        found[site.name] = UnitStatistics((total[site.name] / rows[site.name]).cpu().numpy(), correlation)
+        found[site.name] = UnitStatistics((whole.total / whole.rows).cpu().numpy(), correlation)
     return found
+
+
+class _Seen:
+    """What was read of one site: the sum over rows, their number, the covariance of the sampled ones."""
+
+    def __init__(self, units: int, device: torch.device) -> None:
+        self.total = torch.zeros(units, dtype=torch.float64, device=device)
+        self.rows = 0
+        self.covariance = Covariance(units, device)
+        self.unread = False
+
+    def merge(self, other: "_Seen") -> None:
+        """Take in what was read of other examples."""
+        self.total += other.total
+        self.rows += other.rows
+        self.covariance.merge(other.covariance)
+        self.unread |= other.unread
 
 
 def order_of_units(

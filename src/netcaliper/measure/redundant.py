@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float64, Int
 
 from netcaliper.measure.protocol import JACKKNIFE, ROWS_PER_UNIT, Findings, Plan, Sight, too_few_folds
+from netcaliper.measure.ranks import uneven
 from netcaliper.reading.schema import Share
 from netcaliper.stats.correlated import correlated
 from netcaliper.stats.covariance import Covariance, Moments
@@ -106,7 +107,13 @@ class RedundantState:
         self.select.update(_rows(sight, *self.plan.sample(sight.index, SELECT, self.units, width, sight.valid)))
 
     def merge(self, other: "RedundantState") -> None:
-        """Take in what another state has seen."""
+        """Take in what another state has seen.
+
+        Raises:
+            DataError: by the first batch of one there will be enough rows, by that of the other there will not.
+        """
+        if (self.skipped is not None and other.examples) or (other.skipped is not None and self.examples):
+            raise uneven(f"a site of {self.units:,} units")
         for mine, theirs in zip(self.folds, other.folds, strict=True):
             mine.merge(theirs)
         self.select.merge(other.select)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from netcaliper.measure.consumer_input import ConsumerInput
 from netcaliper.measure.outputs import Prediction, Task, choices, prediction, same, squared_error, weights
+from netcaliper.measure.ranks import ALONE, Ranks
 from netcaliper.stats.intervals import clopper_pearson_lower
 from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import NODE, Graph, Override, Tap
@@ -127,23 +128,26 @@ class Remembered:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._held: list[Prediction] = []
+        self._held: dict[int, Prediction] = {}
         self._bytes = 0
 
     def predict(self, number: int, batch: Batch) -> Prediction | str:
         """Return what is predicted for a batch, or why nothing is; ``number`` is its place in the sequence."""
-        if number < len(self._held):
+        if number in self._held:
             return self._held[number]
         plain = prediction(self.graph.run(batch).output, batch)
-        if isinstance(plain, Prediction) and number == len(self._held):
+        if isinstance(plain, Prediction) and self._bytes + plain.scores.nbytes <= _HELD:
             self._bytes += plain.scores.nbytes
-            if self._bytes <= _HELD:
-                self._held.append(plain)
+            self._held[number] = plain
         return plain
 
 
 def compare(
-    graph: Graph, batches: Iterable[Batch], variants: Mapping[str, Variant], untouched: Remembered | None = None
+    graph: Graph,
+    batches: Iterable[Batch],
+    variants: Mapping[str, Variant],
+    untouched: Remembered | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Agreement] | str:
     """Compare any number of changed networks with the untouched one, in one pass.
 
@@ -152,27 +156,64 @@ def compare(
         batches: what is run; read once.
         variants: by name.
         untouched: remembers predictions for another pass over the same batches.
+        ranks: the processes that share the batches.
 
     Returns:
         An agreement by name, or why there is none, in words.
     """
-    untouched, summary = untouched or Remembered(graph), Summary()
-    each: dict[str, list[np.ndarray]] = {name: [] for name in variants}
-    largest = dict.fromkeys(variants, 0.0)
+    untouched, found = untouched or Remembered(graph), _Compared(variants)
     for number, batch in enumerate(batches):
+        if not ranks.runs(number):
+            continue
         plain = untouched.predict(number, batch)
         if isinstance(plain, str):
-            return plain
-        summary.update(plain)
+            found.refused[number] = plain
+            break
+        found.summary.update(plain)
         for name, variant in variants.items():
             changed = plain.of(run_replaced(graph, batch, variant))
-            each[name].append(distance(plain, changed))
-            largest[name] = max(largest[name], float((plain.scores - changed.scores).abs().max()))
-    if summary.task is None:
-        return "there are no examples"
-    if summary.task == "regression" and not summary.scatter > 0:
-        return "the output does not vary over the examples"
-    return {name: summary.agreement(each[name], largest[name]) for name in variants}
+            found.distances[name][number] = distance(plain, changed)
+            found.largest[name] = max(found.largest[name], float((plain.scores - changed.scores).abs().max()))
+    return ranks.merged(found).agreements()
+
+
+class _Compared:
+    """What a pass found of every changed network.
+
+    Attributes:
+        summary: of the untouched network.
+        distances: by changed network and number of the batch.
+        largest: difference of any score, by changed network.
+        refused: by number of the batch why it predicts nothing.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.summary = Summary()
+        self.distances: dict[str, dict[int, np.ndarray]] = {name: {} for name in names}
+        self.largest = dict.fromkeys(self.distances, 0.0)
+        self.refused: dict[int, str] = {}
+
+    def merge(self, other: "_Compared") -> None:
+        """Take in what was found on other batches."""
+        self.summary.merge(other.summary)
+        self.refused |= other.refused
+        for name, found in other.distances.items():
+            self.distances[name] |= found
+            self.largest[name] = max(self.largest[name], other.largest[name])
+
+    def agreements(self) -> dict[str, Agreement] | str:
+        """Return the agreements, with the examples in the order of the batches; or why there are none, in words."""
+        summary = self.summary
+        if self.refused:
+            return self.refused[min(self.refused)]
+        if summary.task is None:
+            return "there are no examples"
+        if summary.task == "regression" and not summary.scatter > 0:
+            return "the output does not vary over the examples"
+        return {
+            name: summary.agreement([found[number] for number in sorted(found)], self.largest[name])
+            for name, found in self.distances.items()
+        }
 
 
 def distance(plain: Prediction, changed: Prediction) -> Float64[np.ndarray, " examples"]:
@@ -200,13 +241,23 @@ class Summary:
             votes = torch.bincount(choices(plain).flatten(), weights(plain).flatten(), minlength=classes)
             self._votes = votes if self._votes is None else self._votes + votes
 
+    def merge(self, other: "Summary") -> None:
+        """Take in the predictions that another summary has seen."""
+        self.task = self.task or other.task
+        if other._mean is not None:
+            self._join(other._count, other._mean, other.scatter)
+        if other._votes is not None:
+            self._votes = other._votes if self._votes is None else self._votes + other._votes
+
     def _spread(self, values: Float64[Tensor, "examples values"]) -> None:
-        """Merge the squared deviations from the mean (Chan, Golub and LeVeque 1983)."""
         mean = values.mean(0)
-        before = mean if self._mean is None else self._mean
-        count, total = len(values), self._count + len(values)
+        self._join(len(values), mean, float((values - mean).square().sum()))
+
+    def _join(self, count: int, mean: Float64[Tensor, " values"], scatter: float) -> None:
+        """Merge the squared deviations from the mean (Chan, Golub and LeVeque 1983)."""
+        before, total = mean if self._mean is None else self._mean, self._count + count
         shift = mean - before
-        self.scatter += float((values - mean).square().sum() + shift.square().sum() * (self._count * count / total))
+        self.scatter += scatter + float(shift.square().sum()) * (self._count * count / total)
         self._mean, self._count = before + shift * (count / total), total
 
     def agreement(self, distances: Sequence[np.ndarray], largest: float) -> Agreement:

@@ -1,5 +1,6 @@
 """``nc.measure``: everything static about a network, with its untrained twin beside it."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from os import PathLike
@@ -19,6 +20,7 @@ from netcaliper.measure.network_run import ABLATION_PASSES, NetworkRun
 from netcaliper.measure.one_pass import Tell
 from netcaliper.measure.origin import described, versions
 from netcaliper.measure.protocol import Measure, Mode, Plan
+from netcaliper.measure.ranks import joined
 from netcaliper.measure.redundant import RedundantMeasure
 from netcaliper.measure.selectivity import SelectivityMeasure
 from netcaliper.measure.traced import traced
@@ -67,6 +69,9 @@ def measure(
     everything is frozen. The split and the rows read depend on ``seed`` and the example index alone, not on the
     batches.
 
+    In every process of a ``torch.distributed`` group with gloo (``torchrun``) this is one measurement: each process
+    must call it with the same arguments, runs its share of the batches, and returns the same reading.
+
     Args:
         model: a module (left exactly as it is), or its graph from ``nc.trace``.
         data: any re-iterable of batches: tensors, ``(inputs, labels)``, tuples or dicts of tensors. Class selectivity
@@ -85,19 +90,22 @@ def measure(
         ablation: what stands in for units that are taken away, ``"zero"`` or their ``"mean"``.
         budget: forward passes of the data that the ablations of each network may cost; they use as many examples as
             that allows, and never fewer than an agreement needs.
-        memory: bytes that the run may take beside the model; what is free by default. What it takes is estimated first.
+        memory: bytes that the run may take beside the model, in each process; what is free by default. What it takes is
+            estimated first.
         state: a folder for what block elimination needs and finds; an interrupted run that is given again with the same
-            folder does not do again what is there.
+            folder does not do again what is there. In one process only.
         progress: called with ``(phase, done, total)`` as the run goes on, first with the estimated cost.
 
     Returns:
         The reading.
 
     Raises:
-        InputError: an argument cannot be used, or the run would take more than ``memory``.
+        InputError: an argument cannot be used, the run would take more than ``memory``, or processes that measure
+            together were given different weights, data or arguments.
         DataError: the data are empty, too few, not finite, not re-iterable or end early; or a site's values are not
             finite.
         TraceError: the model cannot be read.
+        NetcaliperError: another process that measures with this one is gone.
     """
     names = _measures(only, skip)
     for argument, given, known in (("mode", mode, get_args(Mode)), ("ablation", ablation, get_args(Ablated))):
@@ -117,10 +125,19 @@ def measure(
     with clock("trace"):
         graph = traced(model, data, example, device, name)
     places = _sites(graph, sites)
+    ranks = joined(graph.device)
+    if state is not None and ranks.world > 1:
+        raise InputError(
+            f"`state` must be left out where {ranks.world} processes measure together, got {os.fspath(state)!r}; an "
+            "interrupted measurement goes on in one process only."
+        )
     with clock("count"):
         plan = Plan(count_examples(data, form=graph.form), seed, mode)
         plan.check()
         first = first_batch(data, form=graph.form)
+        ranks.agree("arguments", (seed, mode, sorted(names), [s.name for s in places], ablation, budget, bool(twin)))
+        ranks.agree("number of examples and size of the first batch", (plan.examples, first.size))
+        ranks.agree("weights (by their fingerprint)", model_fingerprint(graph.program.tensors))
         folder = None
         if state is not None and "needed" in names:
             reach = REACH if "needed_at_97" in names else None
@@ -140,6 +157,7 @@ def measure(
             ablation=ablation,
             budget=budget,
             folder=folder if trained else None,
+            ranks=ranks,
         )
 
     with clock("estimate"):
@@ -150,7 +168,7 @@ def measure(
             [run, *untrained], dry, first.size, twin_passes=twin_passes(graph, plan) if twin else 0.0, twin=bool(twin)
         )
     tell(str(cost), 0, plan.examples)
-    limit = available_memory(graph.device) if memory is None else memory
+    limit = available_memory(graph.device, ranks.beside) if memory is None else memory
     if limit is not None:
         cost.check(limit)
     with clock("read"):
@@ -159,6 +177,7 @@ def measure(
     if twin:
         with clock("twin"):
             made = make_twin(graph, data, plan, twin if callable(twin) else "shuffled", seed=seed)
+            ranks.agree("twin (by the fingerprint of its weights)", model_fingerprint(made.graph.program.tensors))
             other = planned(made.graph, trained=False).run(
                 data, first.size, lambda phase, done, total: tell(f"twin: {phase}", done, total)
             )
@@ -185,7 +204,7 @@ def measure(
         replay=dict(graph.replay),
         versions=versions(),
     )
-    return Reading(
+    reading = Reading(
         provenance=provenance,
         network=read.network,
         sites=read.sites,
@@ -195,6 +214,7 @@ def measure(
         cost=Cost(seconds=clock.seconds, passes=passes),
         arrays=read.arrays | ({f"twin/{key}": array for key, array in other.arrays.items()} if other else {}),
     )
+    return ranks.given(reading)  # seconds and the name of the device are those of the first process
 
 
 def _measures(only: str | Sequence[str] | None, skip: str | Sequence[str] | None) -> frozenset[str]:

@@ -76,9 +76,9 @@ class Untouched:
         return found
 
     def merge(self, other: "Untouched") -> None:
-        """Take in what another one has seen of other examples."""
+        """Take in what another one has seen of other examples; if there are none, nothing is taken in twice."""
         self.reason = self.reason or other.reason
-        if other.task is None:
+        if other.task is None or not np.any(other.seen & ~self.seen):
             return
         if self.task is None:
             self.task, self.classes, self.bytes, self._eps = other.task, other.classes, other.bytes, other._eps

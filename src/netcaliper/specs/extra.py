@@ -29,6 +29,7 @@ EXTRAS = {
     "images": Extra(("pillow",), ("PIL.Image",), "data `imagefolder:FOLDER`"),
     "parquet": Extra(("pyarrow", "pillow"), ("pyarrow.parquet", "PIL.Image"), "data `parquet:FILE`, `cifar10:FOLDER`"),
     "datasets": Extra(("datasets", "pillow"), ("datasets", "PIL.Image"), "data `datasets:FOLDER`"),
+    "ray": Extra(("ray",), ("ray",), "`study run --engine ray`"),
     "translation": Extra(("sacrebleu", "tokenizers"), ("sacrebleu", "tokenizers"), "data `multi30k:FOLDER`, BLEU"),
 }
 """By name."""

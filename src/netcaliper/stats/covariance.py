@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,6 +59,11 @@ class Covariance:
             self.eps = max(self.eps, other.eps)
             device = self._mean.device
             self._join(other._count, other._mean.to(device), other._scatter.to(device, copy=True))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what goes to another process: all rows reduced, without the place where rows wait."""
+        self._flush()
+        return self.__dict__ | {"_waiting": None}
 
     def _flush(self) -> None:
         """Reduce the rows that wait."""

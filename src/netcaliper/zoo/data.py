@@ -1,25 +1,26 @@
 """Data sets: the digits that come with scikit-learn, and arrays in an ``npz`` file.
 
-``options`` choose a stratified part of the examples and, for training, random labels.
+``options`` choose classes, a stratified part of the examples and, for training, wrong or random labels.
 """
 
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int, Shaped
-from pydantic import Field
+from pydantic import Field, model_validator
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from netcaliper.errors import DataError, SpecError
 from netcaliper.zoo.batches import Batches
 from netcaliper.zoo.config import Config, Count
-from netcaliper.zoo.sampling import random_labels, stratified
+from netcaliper.zoo.sampling import noisy_labels, numbered, random_labels, stratified
 
 Split = Literal["all", "train", "test"]
+Label = Annotated[int, Field(ge=0, lt=2**31)]
 
 SPLIT_SEED = 0
 TEST_SHARE = 0.25
@@ -29,15 +30,29 @@ class Options(Config):
     """Which examples of a data set are used, and with which labels.
 
     Attributes:
-        examples: size of a stratified random subset of the split; ``None`` is all of it.
+        classes: the labels that are kept, of training and of test examples; they become 0, 1, ... in the given order.
+            ``None`` keeps all.
+        examples: size of a stratified random subset of what is left of the split; ``None`` is all of it.
         random_labels: whether the training examples get labels drawn uniformly from all classes; the test examples
             keep theirs.
-        seed: of the subset and of the random labels.
+        label_noise: chance with which a training example gets one of the other labels, drawn uniformly; the test
+            examples keep theirs.
+        seed: of the subset, of the random labels and of the noise.
     """
 
+    classes: Annotated[tuple[Label, ...], Field(min_length=1)] | None = None
     examples: Count | None = None
     random_labels: bool = False
+    label_noise: float = Field(default=0.0, ge=0, le=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Options":
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            raise ValueError("`classes` must differ from each other; name each once")
+        if self.random_labels and self.label_noise:
+            raise ValueError("`random_labels` replace all labels already; leave `label_noise` out")
+        return self
 
 
 def digits(split: Split = "all", *, batch_size: int = 256, options: Options | None = None) -> Batches:
@@ -86,7 +101,7 @@ def chosen(
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"] | None]:
     """Return the rows of a data set that a split and its options ask for, and the labels of these rows.
 
-    The subset is stratified by the true labels, and the random label of a row is the same in every subset.
+    The subset is stratified by the true labels, and the random or wrong label of a row is the same in every subset.
 
     Args:
         y: labels of all rows, if there are any.
@@ -95,10 +110,17 @@ def chosen(
         options: which of its examples, with which labels.
 
     Raises:
-        DataError: more examples are asked for than the split has, or random labels where there are none.
+        DataError: more examples are asked for than the split has, a class that it does not have, other labels where
+            there are none, or wrong ones where there is one class.
     """
     options = options or Options()
+    if y is None and (changed := _about_labels(options)):
+        raise DataError(f"`{changed}` needs labels, the data have none; leave `{changed}` out.")
     rows = np.arange(len(train)) if split == "all" else np.flatnonzero(train if split == "train" else ~train)
+    if options.classes is not None and y is not None:
+        _check_classes(options.classes, y[rows], split)
+        y = numbered(y, options.classes)
+        rows = rows[y[rows] >= 0]
     if options.examples is not None:
         if options.examples > len(rows):
             raise DataError(
@@ -106,12 +128,34 @@ def chosen(
             )
         strata = np.zeros(len(rows), dtype=np.int64) if y is None else y[rows]
         rows = rows[stratified(strata, options.examples, options.seed)]
-    if not options.random_labels:
-        return rows, None if y is None else y[rows]
     if y is None:
-        raise DataError("`random_labels` need labels to replace, the data have none; leave `random_labels` out.")
-    drawn = random_labels(len(y), int(y.max()) + 1, options.seed)
-    return rows, np.where(train, drawn, y)[rows]
+        return rows, None
+    classes = int(y.max()) + 1
+    if options.random_labels:
+        y = np.where(train, random_labels(len(y), classes, options.seed), y)
+    elif options.label_noise:
+        if classes < 2:
+            raise DataError("`label_noise` needs two classes to confuse, the data have one; leave it out.")
+        y = np.where(train, noisy_labels(y, classes, options.label_noise, options.seed), y)
+    return rows, y[rows]
+
+
+def _about_labels(options: Options) -> str | None:
+    """Return the name of an option that cannot be followed without labels, if one is used."""
+    for name in ("classes", "random_labels", "label_noise"):
+        if getattr(options, name):
+            return name
+    return None
+
+
+def _check_classes(classes: tuple[int, ...], y: Int[np.ndarray, " n"], split: Split) -> None:
+    known = np.unique(y)
+    for label in classes:
+        if label not in known:
+            raise DataError(
+                f"`classes` names {label}, but the split {split!r} has labels {known.min()} to {known.max()} and none "
+                "of this; leave it out."
+            )
 
 
 def train_part(
@@ -125,7 +169,7 @@ def train_part(
         DataError: there is one example only.
     """
     train = np.ones(examples, dtype=bool)
-    if split != "all" or (options is not None and options.random_labels):
+    if split != "all" or (options is not None and (options.random_labels or options.label_noise)):
         train[_train_test(np.arange(examples), y)[1]] = False
     return train
 

@@ -1,4 +1,6 @@
-"""Which examples of a data set are used for what: stratified subsets, random labels, held-out examples."""
+"""Which examples of a data set are used for what: classes, stratified subsets, other labels, held-out examples."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -46,6 +48,25 @@ def random_labels(examples: int, classes: int, seed: int = 0) -> Int[np.ndarray,
     The label of row ``i`` depends on ``seed`` and ``i`` only, not on ``examples``.
     """
     return np.random.default_rng((seed, 0x1ABE1)).integers(0, classes, size=examples, dtype=np.int64)
+
+
+def numbered(y: Int[np.ndarray, " N"], classes: Sequence[int]) -> Int[np.ndarray, " N"]:
+    """Return for every label its place among ``classes``, -1 for a label that is not among them."""
+    places = np.full(max(int(y.max()), *classes) + 1, -1, dtype=np.int64)
+    places[list(classes)] = np.arange(len(classes))
+    return places[y]
+
+
+def noisy_labels(y: Int[np.ndarray, " N"], classes: int, share: float, seed: int = 0) -> Int[np.ndarray, " N"]:
+    """Return labels of which each is, with chance ``share``, one of the other ``classes - 1``, drawn uniformly.
+
+    What happens to row ``i`` depends on ``seed`` and ``i`` only; the rows that are wrong with a smaller share are wrong
+    in the same way with a larger one.
+    """
+    first, second = np.random.SeedSequence((seed, 0x0153)).spawn(2)
+    wrong = np.random.default_rng(first).random(len(y)) < share
+    steps = np.random.default_rng(second).integers(1, classes, size=len(y), dtype=np.int64)
+    return np.where(wrong, (y + steps) % classes, y)
 
 
 def held_out(examples: int) -> Bool[np.ndarray, " examples"]:

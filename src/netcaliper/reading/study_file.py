@@ -1,0 +1,52 @@
+"""The reading of a study on disk: one JSON file, the same bytes every time.
+
+Keys stand in the order of the study, not sorted: it is the order of the columns of the page.
+"""
+
+import json
+from os import PathLike
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from netcaliper.errors import NewerSchema
+from netcaliper.reading.study import STUDY_VERSION, StudyReading
+from netcaliper.reading.writing import corrupt, first_problem, read_json
+
+STUDY = "study.json"
+FORMAT = "netcaliper study"
+
+
+def study_bytes(reading: StudyReading) -> bytes:
+    """Return the content of ``study.json``."""
+    fields = {"format": FORMAT} | reading.model_dump(mode="json")
+    text = json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def read_study(path: str | PathLike[str]) -> StudyReading:
+    """Open the reading of a study.
+
+    Args:
+        path: the file, or the folder that holds it as ``study.json``.
+
+    Raises:
+        CorruptReading: it is missing, damaged, or something else.
+        NewerSchema: a later netcaliper wrote it.
+    """
+    source = Path(path)
+    folder, name = (source, STUDY) if source.is_dir() else (source.parent, source.name)
+    fields = read_json(folder, name)
+    if fields.pop("format", None) != FORMAT:
+        raise corrupt(folder, name, f"it is not a {FORMAT} (`format` is missing or another)")
+    version = fields.get("schema_version")
+    if isinstance(version, int) and version > STUDY_VERSION:
+        raise NewerSchema(
+            f"{folder / name} has schema version {version}, and this netcaliper reads up to {STUDY_VERSION}; update "
+            "netcaliper (pip install --upgrade netcaliper), or make it again with `netcaliper study report`."
+        )
+    try:
+        # In JSON's own terms, so that numbers of the wrong kind are errors and tuples are lists.
+        return StudyReading.model_validate_json(json.dumps(fields))
+    except ValidationError as error:
+        raise corrupt(folder, name, first_problem(error)) from error

@@ -1,0 +1,188 @@
+"""Runs the cells of a study that are not done, level by level: first those that stand on nothing."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from netcaliper.errors import ReadingError
+from netcaliper.study.cell import Cell
+from netcaliper.study.cell_folder import FAILED, cell_folder, check_version, failure_of, is_done
+from netcaliper.study.engine import Engine
+from netcaliper.study.task import RUN_CELL, Outcome, Task
+
+Watch = Callable[["Standing"], None]
+
+
+@dataclass
+class Standing:
+    """How far a run is; it changes while the run goes on.
+
+    Attributes:
+        total: cells of the study, each once.
+        done, failed: names.
+        elsewhere: names of cells that another process works on.
+        waiting: names of cells that stand on some that are not done.
+        other_shards: names of cells that belong to other shards and are not done.
+        open: names of cells that the engine has, in the order in which they are begun.
+        computed: number of cells that this run has done.
+    """
+
+    total: int
+    done: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+    other_shards: set[str] = field(default_factory=set)
+    open: dict[str, None] = field(default_factory=dict)
+    computed: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of cells needs to know besides the cells.
+
+    Attributes:
+        root: folder of the study.
+        engine: where cells are computed.
+        folders: by data spec the folder that holds the data.
+        threads: of torch for each cell; 0 leaves them as they are.
+        shard: (I, N): only the I-th of N parts of the cells, from 1.
+        retry: also cells that failed.
+        runner: what computes the rows of a cell.
+        watch: called when something has changed.
+    """
+
+    root: Path
+    engine: Engine
+    folders: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 0
+    shard: tuple[int, int] = (1, 1)
+    retry: bool = False
+    runner: str = RUN_CELL
+    watch: Watch = lambda standing: None
+
+    def __call__(self, cells: Iterable[Cell]) -> Standing:
+        """Compute the cells that are not done.
+
+        Raises:
+            ReadingError: the folder cannot be written, or holds a cell of another version.
+            KeyboardInterrupt: with a note that says how far it is.
+        """
+        unique = {cell.name: cell for cell in cells}
+        standing = Standing(len(unique))
+        for name in unique:
+            check_version(self._folder(name))
+            if is_done(self._folder(name)):
+                standing.done.add(name)
+        self.watch(standing)
+        shards = _shards(unique, self.shard[1])
+        try:
+            for level in _levels(unique):
+                tasks = [self._task(cell) for cell in level if self._is_asked(cell, shards, standing)]
+                self._compute(tasks, standing)
+                # Who looks at a lock holds it for a moment, and another driver may have been killed.
+                self._compute([task for task in tasks if task.name in standing.elsewhere], standing)
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"{self._how_far(standing)}; the same command goes on from there")
+            raise
+        return standing
+
+    def _folder(self, name: str) -> Path:
+        return cell_folder(self.root, name)
+
+    def _is_asked(self, cell: Cell, shards: Mapping[str, int], standing: Standing) -> bool:
+        """Tell whether a cell is to be computed now, and note why it is not."""
+        name = cell.name
+        if name in standing.done:
+            return False
+        if shards[name] != self.shard[0]:
+            standing.other_shards.add(name)
+            return False
+        failure = failure_of(self._folder(name))
+        if failure is not None:
+            if not (self.retry or failure.get("died")):
+                standing.failed[name] = str(failure.get("error", ""))
+                return False
+            try:
+                (self._folder(name) / FAILED).unlink(missing_ok=True)
+            except OSError as error:
+                raise self._stopped(error.strerror or str(error), standing) from error
+        if not all(need in standing.done or is_done(self._folder(need)) for need in cell.needs):
+            standing.waiting.add(name)
+            return False
+        return True
+
+    def _task(self, cell: Cell) -> Task:
+        return Task(
+            root=str(self.root.absolute()),
+            name=cell.name,
+            kind=cell.kind,
+            family=cell.family,
+            columns=dict(cell.columns),
+            configuration=dict(cell.configuration),
+            needs=cell.needs,
+            folders=dict(self.folders),
+            threads=self.threads,
+            runner=self.runner,
+        )
+
+    def _compute(self, tasks: list[Task], standing: Standing) -> None:
+        if not tasks:
+            return
+        standing.open = dict.fromkeys(task.name for task in tasks)
+        self.watch(standing)
+
+        def done(outcome: Outcome) -> None:
+            name = outcome.name
+            standing.open.pop(name, None)
+            standing.elsewhere.discard(name)
+            match outcome.status:
+                case "done":
+                    standing.done.add(name)
+                    standing.computed += 1
+                case "failed":
+                    standing.failed[name] = outcome.error or ""
+                case "elsewhere":
+                    standing.elsewhere.add(name)
+                case "stopped":
+                    raise self._stopped(outcome.error or "", standing)
+            self.watch(standing)
+
+        self.engine.run(tasks, done)
+
+    def _stopped(self, words: str, standing: Standing) -> ReadingError:
+        return ReadingError(
+            f"{self.root} cannot be written ({words}), and the run has stopped: {self._how_far(standing)}; make room "
+            "or see to its permissions, then give the same command to go on."
+        )
+
+    def _how_far(self, standing: Standing) -> str:
+        return f"{len(standing.done)} of {standing.total} cells are done, in {self.root}"
+
+
+def _levels(cells: Mapping[str, Cell]) -> list[list[Cell]]:
+    """Return the cells by the length of the longest chain of cells below each."""
+    depths: dict[str, int] = {}
+
+    def depth(name: str) -> int:
+        if name not in depths:
+            depths[name] = 1 + max(map(depth, cells[name].needs), default=-1)
+        return depths[name]
+
+    for name in cells:
+        depth(name)
+    levels: list[list[Cell]] = [[] for _ in range(1 + max(depths.values(), default=-1))]
+    for name, cell in cells.items():
+        levels[depths[name]].append(cell)
+    return levels
+
+
+def _shards(cells: Mapping[str, Cell], count: int) -> dict[str, int]:
+    """Return the shard of every cell: by its name, or that of what it stands on first; comparisons are in the first."""
+    shards: dict[str, int] = {}
+    for name, cell in cells.items():
+        if cell.kind == "compare":
+            shards[name] = 1
+        else:
+            shards[name] = shards[cell.needs[0]] if cell.needs else 1 + int(name, 16) % count
+    return shards

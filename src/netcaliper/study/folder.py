@@ -1,0 +1,112 @@
+"""The folder of a study: a copy of its file, how it was asked for, and its cells.
+
+::
+
+    study.toml      the file that was last run here
+    asked.json      its name and scale, where the data lie, and the command
+    cells/NAME/     see ``netcaliper.study.cell_folder``
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from netcaliper import __version__
+from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
+from netcaliper.reading.whole_file import write_whole
+from netcaliper.study.cell import CELL_VERSION
+from netcaliper.study.schema import parse_study
+from netcaliper.study.study import Study
+
+FILE, ASKED = "study.toml", "asked.json"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a study was asked for.
+
+    Attributes:
+        name: of the file, without its ending.
+        scale: of the study.
+        folders: by name of a data set the folder that was given for it.
+        command: as it was typed; empty from Python.
+        netcaliper: version that ran it last.
+        schema: of its cells.
+    """
+
+    name: str
+    scale: str
+    folders: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    netcaliper: str = __version__
+    schema: int = CELL_VERSION
+
+
+def prepare(root: Path, text: bytes, asked: Asked) -> None:
+    """Make the folder of a study, or go on with one.
+
+    Raises:
+        OutputExists: it holds something else, or another study.
+        ReadingError: it holds cells of another version, or cannot be written.
+    """
+    try:
+        if root.is_dir():
+            if (root / ASKED).exists():
+                _same(asked_of(root), asked, root)
+            elif any(entry.name != FILE and not entry.name.endswith(".partial") for entry in root.iterdir()):
+                raise OutputExists(f"{root} holds something that is no study, and nothing is mixed in; name another.")
+        elif root.exists():
+            raise OutputExists(f"{root} is a file; name a folder.")
+        for name, content in ((FILE, text), (ASKED, (json.dumps(asdict(asked), indent=1) + "\n").encode())):
+            if not ((root / name).is_file() and (root / name).read_bytes() == content):
+                write_whole(root / name, content)
+    except OSError as error:
+        raise ReadingError(
+            f"{root} cannot be written: {error.strerror or error}; make room or name another folder, then give the "
+            "same command."
+        ) from error
+
+
+def _same(then: Asked, now: Asked, root: Path) -> None:
+    if then.schema != now.schema:
+        raise ReadingError(
+            f"{root} holds cells of schema {then.schema}, written by netcaliper {then.netcaliper}; this one writes "
+            f"schema {now.schema}: name a new folder, or go on with that version."
+        )
+    if then.name != now.name:
+        raise OutputExists(f"{root} is the folder of the study {then.name!r}, not of {now.name!r}; name another.")
+
+
+def asked_of(root: Path) -> Asked:
+    """Return how the study in a folder was last asked for.
+
+    Raises:
+        InputError: it is not the folder of a study.
+        CorruptReading: what it says of itself is damaged.
+    """
+    if not (root / ASKED).is_file():
+        raise InputError(f"{root} is not the folder of a study: it has no {ASKED}; name what `study run -o` wrote.")
+    try:
+        return Asked(**json.loads((root / ASKED).read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CorruptReading(
+            f"{root / ASKED} is damaged ({error}); give the command that ran the study again."
+        ) from error
+
+
+def open_study(root: Path) -> Study:
+    """Return the study that was last run in a folder; torch is not needed for it.
+
+    Raises:
+        InputError: it is not the folder of a study.
+        CorruptReading: what it says of itself is damaged.
+    """
+    asked = asked_of(root)
+    try:
+        text = (root / FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorruptReading(
+            f"{root / FILE} is damaged ({error}); give the command that ran the study again."
+        ) from error
+    return parse_study(text, root / FILE, name=asked.name, scale=asked.scale, folders=asked.folders)
