@@ -41,8 +41,9 @@ def cell_recipe(configuration: Mapping[str, Any]) -> CellRecipe:
     updates = configuration.get("updates")
     if updates is not None:
         given["epochs"] = max(given.get("warmup", 0), given.get("restart") or 1, 1)
-    numbers = {field.name for field in fields(Recipe) if field.type is float}
-    given = {key: float(value) if key in numbers else value for key, value in given.items()}  # TOML has integers, too
+    for field in fields(Recipe):  # TOML has integers where a number is meant
+        if field.type is float and isinstance(given.get(field.name), int):
+            given[field.name] = float(given[field.name])
     recipe = Recipe(**given, seed=configuration["seed"])
     rate, size = scaled_together(recipe.learning_rate, configuration["batch_size"], scale)
     return CellRecipe(replace(recipe, learning_rate=rate), size, updates)
