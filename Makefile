@@ -5,16 +5,18 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST_FLAGS ?=
 
-.PHONY: help venv demo test wheel bench coverage scale study picture lint format clean
+.PHONY: help venv demo test tiny wheel bench coverage scale study studies picture lint format clean
 
 help:
 	@echo "make demo    train a deliberately wide CNN on digits, read it, write out/demo/report.html"
 	@echo "make test    run every test"
+	@echo "make tiny    the four studies at their smallest scale, on digits: out/tiny/*/report.html (a few minutes)"
 	@echo "make wheel   build the wheel and try it in a clean environment without extras"
 	@echo "make bench   what results/ says, measured again (half an hour)"
 	@echo "make coverage  read and cut one model of every family of timm and transformers again (hours; it resumes)"
 	@echo "make scale   what a decoder of a billion parameters takes, and how cost grows (an hour)"
 	@echo "make study   train and read the networks of the studies in results/ (hours; needs CIFAR-10 and Multi30k, see results/README.md)"
+	@echo "make studies the four studies on CIFAR-10, for an evening each (goes on where it was stopped; SCALE=paper for a cluster)"
 	@echo "make lint    ruff, pyright and the floors (import-linter)"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make venv    only install (PYTHON=python3.12 picks another interpreter, 3.11 or later)"
@@ -66,6 +68,20 @@ study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/translation.py --data $(TEXTS)
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_train.py --data $(DATA)
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_peers.py --data $(DATA)
+
+STUDIES := frivolous_units wide_and_deep nonlinear_advantage effective_size
+tiny: $(STAMP)
+	for name in $(STUDIES); do \
+		$(BIN)/netcaliper study run studies/$$name.toml --scale tiny -o out/tiny/$$name && \
+		$(BIN)/netcaliper study report out/tiny/$$name || exit 1; \
+	done
+
+SCALE ?= small
+studies: $(STAMP)
+	for name in $(STUDIES); do \
+		$(BIN)/netcaliper study run studies/$$name.toml --scale $(SCALE) -o out/studies/$$name-$(SCALE) && \
+		$(BIN)/netcaliper study report out/studies/$$name-$(SCALE) || exit 1; \
+	done
 
 # The picture of the README, from the demo's reading.
 picture: demo

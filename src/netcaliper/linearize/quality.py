@@ -1,7 +1,7 @@
 """How good a network is: accuracy with its exact interval, example by example, or any number that the user computes."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from netcaliper.linearize.part import Part
 from netcaliper.reading.linearization import Lost, Quality
 from netcaliper.stats.intervals import clopper_pearson
 from netcaliper.stats.paired_loss import paired_loss
+from netcaliper.trace.batches import Batch
 
 Judge = Callable[[nn.Module, Part], float]
 """From a network in eval mode, and a re-iterable of ``Batch`` (with the index of every example), to a number; larger is
@@ -79,7 +80,7 @@ class Judged:
 
 
 @torch.no_grad()
-def answers(model: nn.Module, part: Part) -> Answers:
+def answers(model: nn.Module, part: Iterable[Batch]) -> Answers:
     """Run a classifier in eval mode, which it keeps, over one part.
 
     Raises:

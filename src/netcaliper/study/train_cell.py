@@ -6,15 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.numpy
-import torch
 from torch import nn
 
 from netcaliper.errors import InputError, StudyError, TraceError
-from netcaliper.fit.epoch import labelled_logits
 from netcaliper.fit.train import accuracy
-from netcaliper.linearize.quality import Answers
+from netcaliper.linearize.quality import answers
 from netcaliper.measure.path_length import path_length
 from netcaliper.reading.whole_file import write_whole
 from netcaliper.specs.loaded import LoadedModel
@@ -125,7 +122,7 @@ class _Cell:
     def always(self) -> dict[str, Any]:
         """Return what every training leaves, and keep the answers to the test examples."""
         model = self.final.model
-        found = _answers(model, self.data.test)
+        found = answers(model, batches(self.data.test, form=form_of(model)))
         arrays = {"answer": found.answer, "label": found.label, "right": found.right}
         write_whole(self.place.folder / ANSWERS, safetensors.numpy.save(arrays))
         right, record = found.accuracy(), self.done.record
@@ -148,15 +145,3 @@ def _path_lengths(model: nn.Module, data: Iterable[Any]) -> dict[str, float | No
     except (TraceError, InputError):
         return {"path_length": None, "path_length_normalized": None}
     return {"path_length": found.mean, "path_length_normalized": found.normalized}
-
-
-@torch.no_grad()
-def _answers(model: nn.Module, data: Iterable[Any]) -> Answers:
-    """Return what a network answers to all test examples."""
-    found, per = [], "example"
-    for batch in batches(data, form=form_of(model)):
-        logits, labels = labelled_logits(model, batch)
-        found.append((logits.argmax(1).cpu().numpy(), labels.cpu().numpy()))
-        per = "token" if batch.labels.ndim == 2 else per
-    answer, label = (np.concatenate(side).astype(np.int64) for side in zip(*found, strict=True))
-    return Answers(answer, label, per)

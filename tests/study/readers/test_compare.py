@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import ttest_ind
+from scipy.stats import t, ttest_ind
 
 from layers_readings import groups, several
+from netcaliper.reading.layers import Crossing
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.store import load_as
 from netcaliper.study.networks import build_network
@@ -17,9 +18,12 @@ COLUMNS = {
     "networks", "groups", "agreement", "agreement_between", "churn", "churn_between", "kappa", "kappa_between",
     "accuracy_difference", "accuracy_difference_low", "accuracy_difference_high", "example_spread",
     "example_spread_chance", "example_spread_excess", "example_spread_excess_low", "example_spread_excess_high",
-    "split_half", "classes_differing", "classes_differing_chance", "cka_same_layer_outside", "cka_same_layer_block",
-    "block_contrast", "matched_layers", "dominant_overlap", "dominant_overlap_chance", "cka_between_outside",
-    "cka_between_block",
+    "split_half", "classes_differing", "classes_differing_low", "classes_differing_high", "classes_differing_chance",
+    "matched_layers", "dominant_overlap", "dominant_overlap_chance",
+} | {
+    column + end for end in ("", "_low", "_high") for column in (
+        "cka_same_layer_outside", "cka_same_layer_block", "block_contrast", "cka_between_outside", "cka_between_block",
+    )
 }  # fmt: skip
 
 
@@ -92,3 +96,18 @@ def test_same_layers_of_two_seeds(read):
     assert len(reading.crossings) == 1  # two networks of a group are represented
     assert row["cka_same_layer_block"] is row["block_contrast"] is None
     assert row["cka_same_layer_outside"] == pytest.approx(np.nanmean(np.diag(matrix)))
+
+
+def test_the_interval_over_networks_leaves_out_one_network_at_a_time():
+    """Of four networks; a pair's value is planted as the sum of what its two networks bring."""
+    brings = [0.1, 0.2, 0.35, 0.5]
+    pairs = [(i, j) for i in range(4) for j in range(i)]
+    values = [(Crossing(first=i, second=j, best=()), brings[i] + brings[j]) for i, j in pairs]
+    row = compare._over_networks("cka", values)
+    without = [np.mean([brings[i] + brings[j] for i, j in pairs if place not in (i, j)]) for place in range(4)]
+    error = np.sqrt(3 / 4 * np.sum((np.array(without) - np.mean(without)) ** 2))
+    assert row["cka"] == pytest.approx(np.mean([value for _, value in values]))
+    assert there(row["cka_high"]) - there(row["cka"]) == pytest.approx(t.ppf(0.975, 3) * error)
+    assert there(row["cka"]) - there(row["cka_low"]) == pytest.approx(t.ppf(0.975, 3) * error)
+    assert compare._over_networks("cka", values[:1])["cka_low"] is None
+    assert compare._over_networks("cka", [(values[0][0], None)]) == {"cka": None, "cka_low": None, "cka_high": None}

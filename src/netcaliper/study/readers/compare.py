@@ -12,7 +12,8 @@ from netcaliper.measure.cka import HELD
 from netcaliper.measure.compare import REPRESENTED
 from netcaliper.measure.compare import compare as compare_networks
 from netcaliper.measure.one_pass import Tell
-from netcaliper.reading.layers import Agreement, LayersRecord
+from netcaliper.reading.layers import Agreement, Crossing, LayersRecord
+from netcaliper.stats.intervals import clopper_pearson, jackknife
 from netcaliper.study.readers.options import checked_options
 
 OPTIONS = {
@@ -75,7 +76,7 @@ def columns(reading: LayersRecord) -> dict[str, Any]:
     group_of = {network: number for number, group in enumerate(reading.groups) for network in group.networks}
     within, between = _parted(reading.agreements, group_of)
     inside, across = _parted(reading.crossings, group_of)
-    same, block = _mean([pair.outside for pair in inside]), _mean([pair.inside for pair in inside])
+    contrast = [(pair, pair.outside - pair.inside) for pair in inside if None not in (pair.outside, pair.inside)]
     return {
         "networks": len(reading.networks),
         "groups": max(len(reading.groups), 1),
@@ -83,15 +84,31 @@ def columns(reading: LayersRecord) -> dict[str, Any]:
             ("", within), ("_between", between)
         )},
         **_differences(reading),
-        "cka_same_layer_outside": same,
-        "cka_same_layer_block": block,
-        "block_contrast": None if same is None or block is None else same - block,
+        **_over_networks("cka_same_layer_outside", [(pair, pair.outside) for pair in inside]),
+        **_over_networks("cka_same_layer_block", [(pair, pair.inside) for pair in inside]),
+        **_over_networks("block_contrast", contrast),
         "matched_layers": _mean([pair.matched for pair in inside]),
         "dominant_overlap": _mean([pair.dominant_overlap for pair in inside]),
         "dominant_overlap_chance": _mean([pair.dominant_chance for pair in inside]),
-        "cka_between_outside": _mean([pair.outside for pair in across]),
-        "cka_between_block": _mean([pair.inside for pair in across]),
+        **_over_networks("cka_between_outside", [(pair, pair.outside) for pair in across]),
+        **_over_networks("cka_between_block", [(pair, pair.inside) for pair in across]),
     }  # fmt: skip
+
+
+def _over_networks(name: str, values: Sequence[tuple[Crossing, float | None]]) -> dict[str, float | None]:
+    """Return the mean over pairs of networks with its 95 % interval: the delete-one-network jackknife.
+
+    Pairs that share a network are not independent of each other, networks are. Without an interval: fewer than three
+    networks, or one without which no pair is left.
+    """
+    known = [(pair, value) for pair, value in values if value is not None and np.isfinite(value)]
+    networks = sorted({place for pair, _ in known for place in (pair.first, pair.second)})
+    mean, found = _mean([value for _, value in known]), None
+    left = [_mean([v for pair, v in known if place not in (pair.first, pair.second)]) for place in networks]
+    if mean is not None and len(networks) > 2 and None not in left:
+        found = jackknife(mean, np.array(left), bounds=(-np.inf, np.inf))
+    low, high = found or (None, None)
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
 
 
 def _parted(pairs: Sequence[Any], group_of: Mapping[int, int]) -> tuple[list[Any], list[Any]]:
@@ -109,7 +126,7 @@ def _pairs(name: str, pairs: Sequence[Agreement]) -> float | None:
 def _differences(reading: LayersRecord) -> dict[str, Any]:
     """Return how the first group differs from the second, or the groups from each other."""
     spreads = [found.spread for found in reading.differences if found.spread is not None]
-    classes = [found.classes for found in reading.differences if found.classes]
+    classes = [[one.holm < LEVEL for one in found.classes] for found in reading.differences if found.classes]
     alone = len(reading.differences) == 1
     difference, low, high = _accuracies(reading)
     return {
@@ -122,7 +139,9 @@ def _differences(reading: LayersRecord) -> dict[str, Any]:
         "example_spread_excess_low": spreads[0].low if alone and spreads else None,
         "example_spread_excess_high": spreads[0].high if alone and spreads else None,
         "split_half": _mean([half for spread in spreads for half in spread.split_half.values()]),
-        "classes_differing": _mean([np.mean([one.holm < LEVEL for one in found]) for found in classes]),
+        "classes_differing": _mean([np.mean(found) for found in classes]),
+        "classes_differing_low": clopper_pearson(sum(classes[0]), len(classes[0]))[0] if alone and classes else None,
+        "classes_differing_high": clopper_pearson(sum(classes[0]), len(classes[0]))[1] if alone and classes else None,
         "classes_differing_chance": LEVEL if classes else None,
     }
 
