@@ -1,0 +1,131 @@
+"""What a study costs beside its cells: overhead, workers against threads, and a thousand cells.
+
+- *Overhead*: cells of ten seconds each that only wait, on two workers of the local pool, of a Ray cluster and in this
+  process; wall time over what the cells themselves take. Workers have started before (one round of cells that take no
+  time); so has the cluster.
+- *Workers*: eight trainings of a CNN on digits, by one worker with one thread, one with two threads, two with one
+  thread each. Ratios of wall times in this run.
+- *A thousand cells*: trivial cells in grids of 125 to 1,000; the exponent of wall time in cells.
+
+    python benchmarks/study_engines.py
+"""
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import table  # first: puts tests on the path
+
+from netcaliper.study.driver import Run
+from netcaliper.study.engine import Engine, InProcess, Local
+from netcaliper.study.grid import cells
+from netcaliper.study.ray_engine import RayEngine
+from netcaliper.study.schema import parse_study
+from trivial_cells import RUNNER
+
+FOLDER = table.ROOT / "out" / "study_engines"
+SECONDS, WAITING = 10.0, 6
+GRIDS = (125, 250, 500, 1000)
+TRIVIAL = """
+title = "Trivial"
+[data.digits]
+spec = "digits"
+[families.mlp]
+model = "zoo:mlp"
+data = "digits"
+recipe = {{ epochs = 1 }}
+[families.mlp.axes]
+seed = {seeds}
+[scales.tiny]
+limit = 2000
+"""
+TRAININGS = """
+title = "Trainings"
+[data.digits]
+spec = "digits"
+[families.cnn]
+model = "zoo:cnn"
+arguments = { widths = [32, 64, 128] }
+data = "digits"
+batch_size = 128
+recipe = { epochs = 40, optimizer = "sgd", learning_rate = 0.05 }
+[families.cnn.axes]
+seed = [0, 1, 2, 3, 4, 5, 6, 7]
+[scales.tiny]
+"""
+
+
+def timed(name: str, text: str, engine: Engine, runner: str | None, *, threads: int = 1) -> float:
+    """Compute a study in a fresh folder and return its wall time."""
+    root = FOLDER / name / "out"
+    shutil.rmtree(FOLDER / name, ignore_errors=True)
+    root.mkdir(parents=True)
+    study = parse_study(text, Path("study.toml"), name=name, scale="tiny")
+    how: dict[str, Any] = {} if runner is None else {"runner": runner}
+    began = time.perf_counter()
+    standing = Run(root, engine, threads=threads, **how)(cells(study))
+    assert len(standing.done) == standing.total, standing.failed
+    return time.perf_counter() - began
+
+
+def waiting(seconds: float) -> str:
+    """Return a study of cells that wait so long."""
+    for seed in range(WAITING):
+        file = FOLDER / "wait" / "faults" / str(seed)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"sleep {seconds}")
+    return TRIVIAL.format(seeds=list(range(WAITING)))
+
+
+def overhead(engine: Engine, at_once: int) -> float:
+    """Return the share of wall time that is not the cells' own."""
+    timed("warm", TRIVIAL.format(seeds=list(range(4))), engine, RUNNER)
+    shutil.rmtree(FOLDER / "wait", ignore_errors=True)
+    root = FOLDER / "wait" / "out"
+    text = waiting(SECONDS)
+    root.mkdir(parents=True)
+    study = parse_study(text, Path("study.toml"), name="wait", scale="tiny")
+    began = time.perf_counter()
+    standing = Run(root, engine, threads=1, runner=RUNNER)(cells(study))
+    assert len(standing.done) == WAITING
+    return (time.perf_counter() - began) / (SECONDS * WAITING / at_once) - 1
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    found: dict[str, Any] = {}
+    engines: dict[str, tuple[Engine, int]] = {
+        "local pool, 2 workers": (Local(2), 2),
+        "Ray, 2 workers": (RayEngine(workers=2), 2),
+        "this process": (InProcess(), 1),
+    }
+    found["overhead on cells of 10 s"] = {
+        name: round(overhead(engine, at_once), 4) for name, (engine, at_once) in engines.items()
+    }
+    print(found, file=sys.stderr, flush=True)
+    walls = {
+        "1 worker, 1 thread": timed("one", TRAININGS, Local(1, 1), None, threads=1),
+        "1 worker, 2 threads": timed("threads", TRAININGS, Local(1, 2), None, threads=2),
+        "2 workers, 1 thread each": timed("two", TRAININGS, Local(2, 1), None, threads=1),
+    }
+    two = walls["2 workers, 1 thread each"]
+    found["two workers of one thread are so many times as fast as"] = {
+        name: round(wall / two, 3) for name, wall in walls.items() if wall is not two
+    }
+    print(found, file=sys.stderr, flush=True)
+    pool = Local(2)
+    timed("warm", TRIVIAL.format(seeds=list(range(4))), pool, RUNNER)
+    times = [timed(f"many-{count}", TRIVIAL.format(seeds=list(range(count))), pool, RUNNER) for count in GRIDS]
+    found["trivial cells"] = {
+        "cells": list(GRIDS),
+        "wall time over that of the smallest grid": [round(one / times[0], 2) for one in times],
+        "exponent": round(float(np.polyfit(np.log(GRIDS), np.log(times), 1)[0]), 2),
+    }
+    table.write(__file__, found | {"bounds": {"overhead": 0.05, "two workers": 1.6, "against two threads": 1.0}})
+
+
+if __name__ == "__main__":
+    main()
