@@ -20,10 +20,10 @@ import numpy as np
 import table  # first: puts tests on the path
 
 from netcaliper.study.driver import Run
-from netcaliper.study.engine import Engine, InProcess, Local
-from netcaliper.study.grid import cells
-from netcaliper.study.ray_engine import RayEngine
-from netcaliper.study.schema import parse_study
+from netcaliper.study.engines.engine import Engine, InProcess, Local
+from netcaliper.study.engines.ray_engine import RayEngine
+from netcaliper.study.file.grid import cells
+from netcaliper.study.file.schema import parse_study
 from trivial_cells import RUNNER
 
 FOLDER = table.ROOT / "out" / "study_engines"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from netcaliper.reading.study import StudyCell
-from netcaliper.study.rows import Rows, rows_of
+from netcaliper.study.claims.rows import Rows, rows_of
 
 Number = Callable[..., Mapping[str, Any]]
 

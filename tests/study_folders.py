@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from netcaliper.study.cell_folder import cell_folder, fail, finish
+from netcaliper.study.file.grid import cells
+from netcaliper.study.file.study import Study
 from netcaliper.study.folder import Asked, open_study, prepare
-from netcaliper.study.grid import cells
-from netcaliper.study.study import Study
 
 TEXT = """\
 title = "Does it grow?"

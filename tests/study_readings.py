@@ -9,10 +9,10 @@ from pydantic import TypeAdapter
 import layers_readings
 from made_studies import made_cells, made_table
 from netcaliper.reading.study import StudyCell, StudyReading
-from netcaliper.study.claim_schema import Claim, FigureSpec
-from netcaliper.study.claims import judge
-from netcaliper.study.figures import figure_of
-from netcaliper.study.rows import Rows
+from netcaliper.study.claims.claim_schema import Claim, FigureSpec
+from netcaliper.study.claims.figures import figure_of
+from netcaliper.study.claims.judge import judge
+from netcaliper.study.claims.rows import Rows
 
 SITES = ("features.1", "features.4", "features.7", "classifier.2")
 ALEX = {"family": "alexnet", "labels": "true"}

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from netcaliper.study.driver import Run
-from netcaliper.study.engine import InProcess, Local
-from netcaliper.study.grid import cells
-from netcaliper.study.schema import parse_study
+from netcaliper.study.engines.engine import InProcess, Local
+from netcaliper.study.file.grid import cells
+from netcaliper.study.file.schema import parse_study
 
 RUNNER = "trivial_cells:run_cell"
 

@@ -10,15 +10,15 @@ from filelock import FileLock
 import trivial_cells
 from command_line import done, json_of, netcaliper, refused
 from netcaliper.study.cell_folder import DONE, LOCK, PROGRESS, STARTED, cell_folder
+from netcaliper.study.file.grid import cells
 from netcaliper.study.folder import asked_of, open_study
-from netcaliper.study.grid import cells
 
 TEXT = trivial_cells.STUDY.replace('["arguments.width", [1, 2]]', '["arguments.inputs", [1, 2]]')
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    monkeypatch.setattr("netcaliper.study.run_cell.run_cell", trivial_cells.run_cell)
+    monkeypatch.setattr("netcaliper.study.cells.run_cell.run_cell", trivial_cells.run_cell)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "trivial.toml").write_text(TEXT)
     (tmp_path / "faults").mkdir()

@@ -17,8 +17,8 @@ import trivial_cells
 from netcaliper.errors import ReadingError
 from netcaliper.study import cell_folder as of
 from netcaliper.study.driver import Run
-from netcaliper.study.engine import InProcess
-from netcaliper.study.grid import cells
+from netcaliper.study.engines.engine import InProcess
+from netcaliper.study.file.grid import cells
 from netcaliper.study.task import Outcome
 from trivial_cells import exported, parsed, run
 

@@ -4,8 +4,8 @@ import pytest
 
 from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
 from netcaliper.study.cell import CELL_VERSION
+from netcaliper.study.file.grid import cells
 from netcaliper.study.folder import ASKED, FILE, Asked, asked_of, open_study, prepare
-from netcaliper.study.grid import cells
 from trivial_cells import STUDY
 
 ASK = Asked("trivial", "one", {"digits": "here"}, ["netcaliper", "study"])

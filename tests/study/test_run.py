@@ -9,12 +9,12 @@ import netcaliper as nc
 import trivial_cells
 from netcaliper.errors import InputError, OutputExists, StudyError
 from netcaliper.study.cell_folder import cell_folder
-from netcaliper.study.engine import InProcess, Local
+from netcaliper.study.engines.engine import InProcess, Local
+from netcaliper.study.engines.ray_engine import RayEngine
+from netcaliper.study.file.grid import cells
+from netcaliper.study.file.schema import load_study
 from netcaliper.study.folder import asked_of, open_study
-from netcaliper.study.grid import cells
-from netcaliper.study.ray_engine import RayEngine
 from netcaliper.study.run import data_folders, made_engine, read_shard, run_cells
-from netcaliper.study.schema import load_study
 from netcaliper.study.table import table
 from trivial_cells import STUDY, exported, parsed
 
@@ -43,7 +43,7 @@ seeds = 2
 
 @pytest.fixture
 def trivial(monkeypatch):
-    monkeypatch.setattr("netcaliper.study.run_cell.run_cell", trivial_cells.run_cell)
+    monkeypatch.setattr("netcaliper.study.cells.run_cell.run_cell", trivial_cells.run_cell)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from filelock import FileLock
 
 from netcaliper.study import cell_folder as of
-from netcaliper.study.grid import cells
+from netcaliper.study.file.grid import cells
 from netcaliper.study.status import status_of
 from trivial_cells import parsed, run
 

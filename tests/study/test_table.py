@@ -7,7 +7,7 @@ import pytest
 
 from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
 from netcaliper.study.cell_folder import DONE, ROWS, cell_folder
-from netcaliper.study.grid import cells
+from netcaliper.study.file.grid import cells
 from netcaliper.study.table import export, table
 from trivial_cells import STUDY, parsed, run
 

@@ -60,8 +60,8 @@ def run(
     Stop it whenever you like, or let the machine do so: the same command goes on, and loses at most the epoch of each
     training that ran. Exit code 1 if cells failed; --retry computes them again.
     """
+    from netcaliper.study.file.schema import load_study
     from netcaliper.study.run import made_engine, run_cells
-    from netcaliper.study.schema import load_study
 
     if engine != "ray" and (address is not None or num_gpus):
         raise InputError("`--address` and `--num-gpus` belong to a Ray cluster; add --engine ray.")

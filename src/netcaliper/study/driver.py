@@ -7,7 +7,7 @@ from pathlib import Path
 from netcaliper.errors import ReadingError
 from netcaliper.study.cell import Cell
 from netcaliper.study.cell_folder import FAILED, cell_folder, check_version, failure_of, is_done
-from netcaliper.study.engine import Engine
+from netcaliper.study.engines.engine import Engine
 from netcaliper.study.task import RUN_CELL, Outcome, Task
 
 Watch = Callable[["Standing"], None]

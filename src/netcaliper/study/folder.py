@@ -16,8 +16,8 @@ from netcaliper import __version__
 from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
 from netcaliper.reading.whole_file import write_whole
 from netcaliper.study.cell import CELL_VERSION
-from netcaliper.study.schema import parse_study
-from netcaliper.study.study import Study
+from netcaliper.study.file.schema import parse_study
+from netcaliper.study.file.study import Study
 
 FILE, ASKED = "study.toml", "asked.json"
 

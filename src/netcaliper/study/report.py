@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from netcaliper.reading.study import StudyCell, StudyReading
-from netcaliper.study.claim_schema import LinesFigure
-from netcaliper.study.claims import judge
-from netcaliper.study.figures import figure_of
+from netcaliper.study.claims.claim_schema import LinesFigure
+from netcaliper.study.claims.figures import figure_of
+from netcaliper.study.claims.judge import judge
+from netcaliper.study.claims.rows import Row, rows_of
+from netcaliper.study.file.grid import cells
+from netcaliper.study.file.study import Study
 from netcaliper.study.folder import asked_of
-from netcaliper.study.grid import cells
-from netcaliper.study.rows import Row, rows_of
 from netcaliper.study.status import status_of
-from netcaliper.study.study import Study
 from netcaliper.study.table import table
 
 ALWAYS = ("test_accuracy", "train_accuracy", "parameters", "epoch")

@@ -9,11 +9,11 @@ from joblib import cpu_count
 from netcaliper.errors import InputError, StudyError
 from netcaliper.study.cell import Cell
 from netcaliper.study.driver import Run, Standing, Watch
-from netcaliper.study.engine import Engine, InProcess, Local
+from netcaliper.study.engines.engine import Engine, InProcess, Local
+from netcaliper.study.file.grid import cells
+from netcaliper.study.file.schema import load_study
+from netcaliper.study.file.study import FOLDER, Study
 from netcaliper.study.folder import Asked, prepare
-from netcaliper.study.grid import cells
-from netcaliper.study.schema import load_study
-from netcaliper.study.study import FOLDER, Study
 
 if TYPE_CHECKING:
     from netcaliper.reading.study import StudyReading
@@ -106,7 +106,7 @@ def made_engine(name: str, workers: int | None = None, threads: int = 1, **clust
         name: one of ``ENGINES``.
         workers: processes; as many as there are processor cores for their threads if not given.
         threads: of every worker.
-        cluster: arguments of ``netcaliper.study.ray_engine.RayEngine``.
+        cluster: arguments of ``netcaliper.study.engines.ray_engine.RayEngine``.
 
     Raises:
         InputError: there is no such engine, or not with these arguments.
@@ -117,7 +117,7 @@ def made_engine(name: str, workers: int | None = None, threads: int = 1, **clust
     if name not in ENGINES:
         raise InputError(f"`engine` = {name!r} is not known; use one of: {', '.join(ENGINES)}.")
     if name == "ray":
-        from netcaliper.study.ray_engine import RayEngine
+        from netcaliper.study.engines.ray_engine import RayEngine
 
         return RayEngine(workers=workers, threads=threads, **cluster)
     if name == "process":

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from netcaliper.study.cell_folder import CELLS, State, cell_folder, state_of
-from netcaliper.study.grid import cells
-from netcaliper.study.study import Study
+from netcaliper.study.file.grid import cells
+from netcaliper.study.file.study import Study
 
 
 @dataclass

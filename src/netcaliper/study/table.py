@@ -11,8 +11,8 @@ from netcaliper.errors import InputError, OutputExists, ReadingError
 from netcaliper.reading.whole_file import write_whole
 from netcaliper.study.cell import Cell
 from netcaliper.study.cell_folder import cell_folder, is_done, rows_of
-from netcaliper.study.grid import cells
-from netcaliper.study.study import Study
+from netcaliper.study.file.grid import cells
+from netcaliper.study.file.study import Study
 
 FIRST = ("cell", "kind", "family")
 ENDINGS = (".parquet", ".csv")
@@ -23,7 +23,7 @@ def table(study: Study, root: Path) -> pd.DataFrame:
 
     Columns: ``cell``, ``kind``, ``family``, those of the axes in the order of the study, ``epoch``, ``final``, then
     what the readers left, in the order in which it first occurs. Rows stand in the order of
-    ``netcaliper.study.grid.cells``.
+    ``netcaliper.study.file.grid.cells``.
     Times are not in it: two runs leave the same table.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-RUN_CELL = "netcaliper.study.run_cell:run_cell"
+RUN_CELL = "netcaliper.study.cells.run_cell:run_cell"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What happens inside a cell: trainings, bendings, comparisons, and what is read of them."""

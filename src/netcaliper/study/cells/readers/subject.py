@@ -1,0 +1,27 @@
+"""What a reader of one network is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from netcaliper.specs.loaded import LoadedModel
+from netcaliper.study.cells.cell_data import CellData
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network, and on what it is read.
+
+    Attributes:
+        network: with what builds its untrained twin.
+        data: of its training; test examples are read.
+        seed: of the training, and of the reading.
+        folder: where the reading is kept.
+        tell: called with ``(phase, done, total)`` as it goes on.
+    """
+
+    network: LoadedModel
+    data: CellData
+    seed: int
+    folder: Path
+    tell: Callable[[str, int, int], None]

@@ -1,0 +1,1 @@
+"""Where cells are computed, and the frame around one of them."""

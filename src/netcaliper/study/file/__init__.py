@@ -1,0 +1,1 @@
+"""What a study file says, checked: families, bends, comparisons and scales."""

@@ -1,0 +1,53 @@
+"""Whether a training could be made at all, before any is: its recipe, and the arguments of a network of the zoo."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+
+from netcaliper.errors import InputError
+from netcaliper.fit.recipe import Recipe
+from netcaliper.study.cells.cell_recipe import cell_recipe
+from netcaliper.study.file.study import Training
+from netcaliper.zoo.models import ZOO
+
+BY_STUDY = ("seed",)
+"""Fields of a recipe that are an axis."""
+
+
+def recipe_problem(training: Training) -> tuple[str, str] | None:
+    """Return what keeps a point of a family from being trained: the key, and words with the remedy."""
+    known = [field.name for field in fields(Recipe) if field.name not in BY_STUDY] + ["scale"]
+    for name in training.recipe:
+        if name in BY_STUDY:
+            return "recipe", f"`recipe.{name}` is an axis; give it there."
+        if name not in known:
+            return "recipe", _unknown(name, known, "recipe")
+    if "epochs" not in training.recipe and training.updates is None:
+        return "recipe", "neither `recipe.epochs` nor `updates` says how long to train; give one."
+    try:
+        cell_recipe(training.model_dump() | {"seed": 0})
+    except InputError as error:
+        return "recipe", str(error)
+    except TypeError as error:
+        return "recipe", f"`recipe` has a value of the wrong type: {error}; give numbers where numbers belong."
+    return _network_problem(training.model, training.arguments)
+
+
+def _network_problem(model: str, arguments: Mapping[str, object]) -> tuple[str, str] | None:
+    scheme, _, name = model.partition(":")
+    if not name:
+        return "model", f"`model` = {model!r} is none; write zoo:NAME, timm:NAME or package.module:factory."
+    if scheme != "zoo":
+        return None
+    if name not in ZOO:
+        near = get_close_matches(name, ZOO, n=1)
+        hint = f"did you mean 'zoo:{near[0]}'?" if near else f"there are: {', '.join(ZOO)}; arguments stand apart."
+        return "model", f"`model` = {model!r} is not a network of the zoo; {hint}"
+    known = list(ZOO[name].config.model_fields)
+    return next((("arguments", _unknown(one, known, "arguments")) for one in arguments if one not in known), None)
+
+
+def _unknown(name: str, known: list[str], what: str) -> str:
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(known)}."
+    return f"`{what}.{name}` is not known; {hint}"
