@@ -34,7 +34,7 @@ data = "digits"
 recipe = { epochs = 12, optimizer = "sgd", learning_rate = 0.05 }
 batch_size = 64
 [families.cnn.axes]
-seed = [0, 1, 2]
+seed = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 width = ["arguments.width", [1, 2]]
 [families.cnn.read.width]
 only = ["unit_states", "redundant"]
@@ -58,7 +58,7 @@ batch = 64
 """
 KILLS = ["driver"] * 20 + ["worker"] * 20 + ["Ray node"] * 10
 FOLDER = table.ROOT / "out" / "study_kills"
-LONGEST = 12.0
+LONGEST = 6.0
 """Seconds after which a kill comes at the latest, counted from the moment when a cell is being computed."""
 
 
