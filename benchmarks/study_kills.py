@@ -161,8 +161,8 @@ def struck(root: Path, victim: str, cluster: Cluster, draw: random.Random) -> st
         os.kill(chosen, signal.SIGKILL)
     if victim == "driver":
         driver.wait()
-    elif draw.random() < 0.5:  # a driver that has lost a worker or a node goes on; half of them are ended soon, too
-        time.sleep(draw.uniform(0, 3))
+    elif draw.random() < 0.9:  # a driver that has lost a worker or a node goes on; most are ended some time later, too
+        time.sleep(draw.uniform(0, 8))
         driver.kill()
     driver.wait()
     return f"{done} cells done"

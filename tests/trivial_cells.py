@@ -105,6 +105,10 @@ def _fault(file):
             left = int(times) - 1
             file.write_text(f"die {left}") if left else file.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
+        case ["end"]:
+            file.unlink()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
         case ["full"]:
             raise OSError(28, "No space left on device")
         case ["interrupt"]:

@@ -186,6 +186,16 @@ def test_what_ends_the_run_ends_the_cells(tmp_path, engine):
     assert time.monotonic() - start < 25
 
 
+def test_a_cell_whose_process_is_told_to_end_is_begun_again(tmp_path, engine):
+    """As Ray does where a node ends in order; it is no fault of the cell."""
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "0").write_text("end")
+    (tmp_path / "study").mkdir()
+    outcome = finished(engine, [task(tmp_path / "study", "a")])["a"]
+    assert outcome.status == "done"
+    assert not (tmp_path / "faults" / "0").exists()
+
+
 def test_a_cell_whose_process_always_dies_fails_and_says_so(tmp_path, engine):
     (tmp_path / "faults").mkdir()
     (tmp_path / "faults" / "0").write_text("die 1000")

@@ -6,6 +6,7 @@ which all nodes must share.
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -125,6 +126,8 @@ class RayEngine:
 def _in_worker(task: Task, current: str, path: Sequence[str]) -> Outcome:
     """Do a cell on a node of the cluster, where the driver's directory and modules are, if they are there too."""
     stop_with_parent()
+    # Ray turns SIGTERM (its node ends) into a SystemExit in the middle of a cell, which would count as the cell's own.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if not Path(task.root).is_dir():
         words = f"{task.root} is not on {socket.gethostname()}: the nodes of a cluster must share the folder of a study"
         return Outcome(task.name, "stopped", error=f"{words}; give one that they share with -o")
