@@ -12,8 +12,8 @@ from netcaliper.shrink.candidate import Candidate, Candidates
 from netcaliper.shrink.descent import Place
 from netcaliper.stats.intervals import clopper_pearson_lower
 
-LOOKS = 24
-"""Networks on the way that an agreement is looked for among; bisection makes about five of them."""
+LOOKS = 150
+"""Networks on the way that an agreement is looked for among; bisection makes about seven of them."""
 
 CURVE = (0.9, 0.75, 0.6, 0.45, 0.3, 0.2, 0.1)
 """Shares of the parameters at which the trade-off is drawn where no target is given."""
