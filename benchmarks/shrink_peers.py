@@ -26,9 +26,10 @@ Protocol, written before any run; the thresholds are those of the issue (C2).
 - Differences are paired over test images: the mean over seeds for each image, then a t interval over images; the
   spread over seeds is given beside it.
 
+- A network that was trained in bfloat16 (ResNet-14 x4) answers in bfloat16, before and after; all else is float32.
+
 Cost, estimated before the run from single steps, CPU seconds of a seed on all test images: ResNet-20 1,800, the AlexNet
-and the ViT less, ResNet-14 x4 12,000 (5,800 with ``--images 3000``), most of it to run 140 small networks on the test
-part.
+and the ViT less, ResNet-14 x4 8,000, most of it to run 140 small networks on the test part (``--images 3000``: half).
 
 A cell is a network, a seed and a part; its file under ``out/shrink_peers`` grows method by method, and an interrupted
 run goes on where it was.
@@ -51,10 +52,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import numpy as np
 import table
 import torch
 import torch_pruning as tp
+import vl_convert
 from scipy.stats import t
 from shrink_train import EXAMPLES, SEEDS, SPECS, images
 from torch import Tensor, nn
@@ -64,6 +67,7 @@ from torch.nn.utils import prune
 import netcaliper as nc
 from netcaliper.measure.norm_statistics import batch_norms, estimate_norms
 from netcaliper.measure.protocol import Plan
+from netcaliper.report.figures_export import CONFIG
 from netcaliper.shrink.baselines import random_units, smallest_units
 from netcaliper.shrink.calls import find_calls
 from netcaliper.shrink.candidate import Candidates
@@ -86,6 +90,7 @@ Make = Callable[[], nn.Module]
 
 SHARES = {"half": 0.5, "quarter": 0.25}
 TARGETS = {"whole-99": 0.99, "whole-97": 0.97}
+COLORS = ["#1b4f8f", "#72b7b2", "#f58518", "#bab0ac"]
 POOL, BATCH = 4 * FITTED, 128
 GRID, FINER = 16, 6
 BN = " + BN"
@@ -113,16 +118,20 @@ class Subject:
         folder: its checkpoint.
         data: folder of CIFAR-10.
         seed: of what is drawn at random.
-        count: test images, ``None`` for all.
+        count: test images that everybody is judged on, ``None`` for all.
+        proof: test images that the proof of ours reads, ``None`` for all.
     """
 
-    def __init__(self, folder: Path, data: str, seed: int, count: int | None) -> None:
+    def __init__(self, folder: Path, data: str, seed: int, count: int | None, proof: int | None) -> None:
         loaded = load_checkpoint(folder)
         self.model, self.seed = loaded.model, seed
+        self.bfloat16 = loaded.training.get("precision") == "bf16"
+        self.tried: dict[tuple[str, float], int | None] = {}
         size = loaded.arguments["size"]
         found = re.search(r"standardize='(\w+)'", str(loaded.training.get("data")))
         mode = found.group(1) if found else "channel"
         x, y = images(data, "test", None, size, mode)
+        self.verify = Batches(x[:proof], y[:proof], batch_size=250)
         self.test = Batches(x[:count], y[:count], batch_size=250)
         seen = {row.tobytes() for row in next(images(data, "train", EXAMPLES, size, mode)).numpy()}
         x, y = images(data, "train", EXAMPLES + 2 * POOL, size, mode)
@@ -133,9 +142,9 @@ class Subject:
         self.original = self.answers(self.model)
 
     def answers(self, model: nn.Module) -> Tensor:
-        """Return the class that a network answers to every test image."""
+        """Return the class that a network answers to every test image, in the precision that it was trained in."""
         model = deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             return torch.cat([model(x).argmax(1) for x, _ in self.test])
 
     @cached_property
@@ -437,21 +446,31 @@ class Whole:
     Args:
         subject: the network.
         agreement: that is asked for.
+        alone: whether rivals are left out.
     """
 
-    def __init__(self, subject: Subject, agreement: float) -> None:
-        self.subject, self.agreement = subject, agreement
+    def __init__(self, subject: Subject, agreement: float, *, alone: bool) -> None:
+        self.subject, self.agreement, self.alone, self.planned = subject, agreement, alone, 0.0
 
     @cached_property
     def shrunk(self) -> Any:
         """Ours, with plan and proof."""
+        began = time.process_time()
+
+        def tell(phase: str, done: int, total: int) -> None:
+            if phase == "verify" and not done:
+                self.planned = time.process_time() - began
+
+        subject = self.subject
         return nc.shrink(
-            self.subject.model, self.subject.pool, agreement=self.agreement, verification=self.subject.test, seed=0
+            subject.model, subject.pool, agreement=self.agreement, verification=subject.verify, seed=0, progress=tell
         )
 
     def methods(self) -> dict[str, Make]:
         """Return all methods by name."""
         ours: dict[str, Make] = {OURS: lambda: self.shrunk.model}
+        if self.alone:
+            return ours
         return ours | {f"torch-pruning {name}": partial(self.peer, name) for name in IMPORTANCES}
 
     def peer(self, name: str) -> nn.Module:
@@ -460,36 +479,41 @@ class Whole:
         Sizes are not monotone in the ratio: layers of which everything would go are spared.
         """
         limit = parameters(self.shrunk.model)
-        best: tuple[int, float, nn.Module] | None = None
+        tried = self.subject.tried
 
-        def tried(ratio: float) -> bool:
-            nonlocal best
-            model, importance = self.subject.evidence.ready(name)
-            pruned(model, importance, self.subject, ratio=ratio)
-            size = parameters(model)
-            if not runs(model, self.subject):
-                return False
-            if size <= limit and (best is None or size > best[0]):
-                best = size, ratio, model
-            return size <= limit
+        def small(ratio: float) -> bool:
+            if (name, ratio) not in tried:
+                model = self.globally(name, ratio)
+                tried[name, ratio] = parameters(model) if runs(model, self.subject) else None
+            size = tried[name, ratio]
+            return size is not None and size <= limit
 
-        for ratio in np.linspace(0, 1, GRID + 1)[1:-1]:
-            tried(float(ratio))
-        if best is None:
+        found = [ratio for ratio in np.linspace(0, 1, GRID + 1)[1:-1].tolist() if small(ratio)]
+        if not found:
             raise ValueError("no ratio makes it as small as ours")
-        low, high = best[1] - 1 / GRID, best[1]
+        high = max(found, key=lambda ratio: tried[name, ratio] or 0)
+        low, found = high - 1 / GRID, [high]
         for _ in range(FINER):
             middle = (low + high) / 2
-            low, high = (low, middle) if tried(middle) else (middle, high)
-        return best[2]
+            low, high = (low, middle) if small(middle) else (middle, high)
+            found += [middle] if small(middle) else []
+        return self.globally(name, max(found, key=lambda ratio: tried[name, ratio] or 0))
+
+    def globally(self, name: str, ratio: float) -> nn.Module:
+        """Return what torch-pruning leaves of all channels ranked together."""
+        model, importance = self.subject.evidence.ready(name)
+        pruned(model, importance, self.subject, ratio=ratio)
+        return model
 
     def facts(self) -> dict[str, Any]:
         """Return what the proof says."""
         proof, plan = self.shrunk.proof, self.shrunk.plan
         return {
+            "test images": proof.examples,
             "agreement": proof.agreement,
             "agreement, low": proof.agreement_low,
             "met": proof.target_met,
+            "CPU seconds until the plan was frozen": round(self.planned, 1),
             "parameters": proof.parameters_after / proof.parameters_before,
             "multiply-adds": proof.macs_after / proof.macs_before,
             "latency": None if proof.latency is None else [proof.latency.ratio, proof.latency.low, proof.latency.high],
@@ -503,13 +527,13 @@ class Whole:
 # ---- cells
 
 
-def cell(subject: Subject, part: str, file: Path) -> None:
+def cell(subject: Subject, part: str, file: Path, *, alone: bool) -> None:
     """Make what is missing of a cell."""
     kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"methods": {}}
     if kept.get("done"):
         return
     uniform = part in SHARES
-    work = Uniform(subject, SHARES[part]) if uniform else Whole(subject, TARGETS[part])
+    work = Uniform(subject, SHARES[part]) if uniform else Whole(subject, TARGETS[part], alone=alone)
     truth = torch.cat([y for _, y in subject.test])
     kept |= {"whole": parameters(subject.model), "images": len(truth), "original": packed(subject.original == truth)}
 
@@ -581,21 +605,26 @@ def bits(text: str, count: int) -> np.ndarray:
 def rows(cells: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Sum up the cells of one network and part over its seeds: points of accuracy, and what ours has more."""
     count = min(c["images"] for c in cells)
-    ours = [c["methods"][c.get("chosen", OURS)] for c in cells]
-    best = [bits(one["right"], count) for one in ours]
+    ours = [unchanged(c) if "left out" in (own := c["methods"][c.get("chosen", OURS)]) else own for c in cells]
+    rights, wholes = [bits(one["right"], count) for one in ours], [c["whole"] for c in cells]
     found: dict[str, dict[str, Any]] = {}
     names = list(dict.fromkeys(name for c in cells for name in c["methods"]))
-    listed = {"original": [{"right": c["original"], "parameters": c["whole"]} for c in cells], OURS: ours}
-    listed |= {name: [c["methods"].get(name, {"left out": "it was not run"}) for c in cells] for name in names}
-    for name, each in listed.items():
+    listed = {"original": [unchanged(c) for c in cells], OURS: ours}
+    others = [name for name in names if name != OURS]
+    listed |= {name: [c["methods"].get(name) for c in cells] for name in others}
+    for name, of_seeds in listed.items():
+        ran = [number for number, one in enumerate(of_seeds) if one is not None]
+        each, mine = [of_seeds[n] for n in ran], [ours[n] for n in ran]
+        best, of_whole = [rights[n] for n in ran], [wholes[n] for n in ran]
         if any("left out" in one for one in each):
             found[name] = {"left out": next(one["left out"] for one in each if "left out" in one)}
             continue
         right = [bits(one["right"], count) for one in each]
-        gaps = [100 * (mine - theirs) for mine, theirs in zip(best, right, strict=True)]
+        gaps = [100 * (own - theirs) for own, theirs in zip(best, right, strict=True)]
         gap = np.mean(gaps, 0)
-        sizes = [one["parameters"] / c["whole"] for one, c in zip(each, cells, strict=True)]
+        sizes = [one["parameters"] / whole for one, whole in zip(each, of_whole, strict=True)]
         found[name] = {
+            "seeds": len(ran),
             "parameters": round(float(np.mean(sizes)), 4),
             "accuracy": round(100 * float(np.mean(right)), 2),
             "by seed": [round(100 * float(r.mean()), 2) for r in right],
@@ -605,9 +634,15 @@ def rows(cells: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         if name != "original":
             agree = [bits(one["agrees"], count) for one in each]
             found[name]["agreement"] = round(100 * float(np.mean(agree)), 2)
-            gap = np.mean([bits(o["agrees"], count) - a for o, a in zip(ours, agree, strict=True)], 0)
+            gap = np.mean([bits(o["agrees"], count) - a for o, a in zip(mine, agree, strict=True)], 0)
             found[name]["ours agrees more"] = interval(100 * gap)
     return found
+
+
+def unchanged(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the original network as if a method had made it: nothing can go at what was asked for."""
+    right = kept["original"]
+    return {"right": right, "agrees": packed(torch.ones(kept["images"]).bool()), "parameters": kept["whole"]}
 
 
 def interval(gap: np.ndarray) -> list[float]:
@@ -689,7 +724,66 @@ def summary(out: Path) -> None:
         "bounds": BOUNDS,
     }
     table.write(__file__, facts | {"networks": found})
+    draw(found, table.ROOT / "results" / "shrink_peers.svg")
     print("\n".join(tables))
+
+
+SORTS = ("ours", "other units, our refit", "BatchNorm estimated anew, or merged", "other removal")
+"""Sorts of methods in the picture."""
+
+
+def draw(found: Mapping[str, Any], path: Path) -> None:
+    """Draw accuracy over the inner channels that stay, and agreement over the parameters that are left."""
+    lines, points = [], []
+    for network, parts in found.items():
+        for stay, part in ((1.0, "half"), (0.5, "half"), (0.25, "quarter")):
+            rows_of_part = parts.get(part, {}).get("methods", {})
+            for name, row in rows_of_part.items():
+                if "left out" in row or name.startswith("ours,") or name == "original":
+                    continue
+                shown = rows_of_part["original"] if stay == 1 else row
+                lines.append(
+                    {"network": network, "method": name, "sort": sort_of(name), "stay": stay, "y": shown["accuracy"]}
+                )
+        for part in TARGETS:
+            kept = parts.get(part, {})
+            for seed, one in enumerate(kept.get("ours", ())):
+                curve = [{"x": p[0], "y": p[1], "seed": seed} for p in one["curve"] if p[0] > 0.5]
+                points += [{"network": network, "sort": SORTS[0]} | p for p in curve]
+            for name, row in kept.get("methods", {}).items():
+                if "left out" not in row and name not in (OURS, "original"):
+                    here = {"network": network, "sort": sort_of(name), "method": name}
+                    points.append(here | {"x": row["parameters"], "y": row["agreement"] / 100})
+    for drawn in (lines, points):
+        drawn.sort(key=lambda one: -SORTS.index(one["sort"]))  # ours last, on top
+    color = alt.Color("sort:N", title=None, sort=list(SORTS), scale=alt.Scale(domain=list(SORTS), range=COLORS))
+    column = alt.Column("network:N", title=None, sort=list(SPECS))
+    stay = alt.X(
+        "stay:Q", title="share of the inner channels that stay", axis=alt.Axis(values=[0.25, 0.5, 1], format="%")
+    )
+    accuracy = alt.Y("y:Q", title="test accuracy, %").scale(zero=False)
+    upper = alt.Chart(alt.Data(values=lines)).mark_line(point=True, opacity=0.8).encode(
+        x=stay.scale(reverse=True), y=accuracy, color=color, detail="method:N"
+    )  # fmt: skip
+    left = alt.X("x:Q", title="share of all parameters that is left", axis=alt.Axis(format="%", tickCount=4)).scale(
+        reverse=True, zero=False
+    )
+    agreement = alt.Y("y:Q", title="agreement with the original").scale(domain=[0.6, 1], clamp=True)
+    lower = alt.Chart(alt.Data(values=points)).mark_point(filled=True, opacity=0.8).encode(
+        x=left, y=agreement, color=color
+    )  # fmt: skip
+    size = {"width": 170, "height": 150}
+    chart = alt.vconcat(*(part.properties(**size).facet(column=column) for part in (upper, lower)))
+    path.write_text(vl_convert.vegalite_to_svg(chart.to_json(), config=CONFIG), encoding="utf-8")
+
+
+def sort_of(name: str) -> str:
+    """Return the sort of a method."""
+    if name == OURS:
+        return SORTS[0]
+    if name.removesuffix(BN) in ABLATIONS:
+        return SORTS[1]
+    return SORTS[2] if name.endswith(BN) or name == "Neuron Merging" else SORTS[3]
 
 
 def main() -> None:
@@ -701,7 +795,9 @@ def main() -> None:
     arguments.add_argument("--network", nargs="*", default=list(SPECS), choices=list(SPECS))
     arguments.add_argument("--seed", nargs="*", type=int, default=list(SEEDS))
     arguments.add_argument("--part", nargs="*", default=[*SHARES, *TARGETS], choices=[*SHARES, *TARGETS])
-    arguments.add_argument("--images", type=int, help="so many test images; all by default")
+    arguments.add_argument("--images", type=int, help="so many test images for everybody; all by default")
+    arguments.add_argument("--proof-images", type=int, help="so many test images for our proof; all by default")
+    arguments.add_argument("--alone", action="store_true", help="no rivals in the parts of the whole network")
     arguments.add_argument("--summary", action="store_true", help="only sum up")
     given = arguments.parse_args()
     for seed in given.seed if not given.summary else ():
@@ -711,9 +807,9 @@ def main() -> None:
             missing = [p for p, f in files.items() if not f.exists() or '"done": true' not in f.read_text("utf-8")]
             if not missing or not folder.exists():
                 continue
-            subject = Subject(folder, given.data, seed, given.images)
+            subject = Subject(folder, given.data, seed, given.images, given.proof_images)
             for part in missing:
-                cell(subject, part, files[part])
+                cell(subject, part, files[part], alone=given.alone)
     if given.summary:
         summary(given.out)
 

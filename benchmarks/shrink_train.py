@@ -24,7 +24,7 @@ from torch import Tensor
 
 EXAMPLES = 3000
 SEEDS = (0, 1, 2)
-EPOCHS = {"resnet20": 60, "alexnet": 30, "resnet14-x4": 30, "vit": 100}
+EPOCHS = {"resnet20": 60, "alexnet": 30, "resnet14-x4": 30, "vit": 60}
 SPECS = {
     "resnet20": "zoo:resnet(depth=20, size={size})",
     "alexnet": "zoo:alexnet(width=0.5, size={size})",
@@ -38,7 +38,7 @@ MOMENTUM = [
 OPTIONS: dict[str, list[str]] = {
     "resnet20": [*MOMENTUM, "--learning-rate", "0.05"],
     "alexnet": [*MOMENTUM, "--learning-rate", "0.005"],
-    "resnet14-x4": [*MOMENTUM, "--learning-rate", "0.05", "--precision", "bf16"],
+    "resnet14-x4": [*MOMENTUM, "--learning-rate", "0.05"],
     "vit": [
         *("--optimizer", "adamw", "--learning-rate", "1e-3", "--weight-decay", "0.05", "--decayed", "weights"),
         *("--schedule", "cosine", "--warmup", "5", "--batch-size", "64", "--augment", "crop_flip_reflect"),
