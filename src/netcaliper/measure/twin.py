@@ -178,7 +178,7 @@ def _built(graph: Graph, build: Callable[[], nn.Module], seed: int) -> Graph:
     if _same_parameters(graph, untrained):
         raise InputError(
             "`twin` must return an untrained network, got one with the very weights of `model`; build it without "
-            "loading them"
+            f"loading them (of a `model` that is not trained itself, under another seed than {seed})"
         )
     return untrained
 
