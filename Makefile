@@ -79,9 +79,13 @@ tiny: $(STAMP)
 SCALE ?= small
 studies: $(STAMP)
 	for name in $(STUDIES); do \
-		$(BIN)/netcaliper study run studies/$$name.toml --scale $(SCALE) -o out/studies/$$name-$(SCALE) && \
-		$(BIN)/netcaliper study report out/studies/$$name-$(SCALE) || exit 1; \
+		here=out/studies/$$name-$(SCALE); kept=results/studies/$$name-$(SCALE); \
+		$(BIN)/netcaliper study run studies/$$name.toml --scale $(SCALE) -o $$here && \
+		$(BIN)/netcaliper study report $$here --figures $$kept --formats svg --replace && \
+		$(BIN)/netcaliper study export $$here -o $$kept/table.csv --replace && \
+		cp $$here/study.json $$kept || exit 1; \
 	done
+	$(BIN)/python benchmarks/study_claims.py
 
 # The picture of the README, from the demo's reading.
 picture: demo

@@ -37,6 +37,7 @@ from netcaliper.fit.train import Training, fit
 from netcaliper.measure.ntk_velocity import ntk_velocity
 from netcaliper.measure.path_length import path_length
 from netcaliper.report.figures_export import CONFIG
+from netcaliper.stats.core_size import core_size
 from netcaliper.zoo.batches import Batches
 from netcaliper.zoo.models import build
 
@@ -289,15 +290,7 @@ def crossing(shares: Sequence[float], accuracies: Sequence[float], least: float)
     Interpolated between the last point that is good enough and the first that is not; ``None`` if the first is not
     good enough, the smallest share if all are.
     """
-    order = np.argsort(shares)[::-1]
-    x, y = np.asarray(shares)[order], np.asarray(accuracies)[order]
-    if y[0] < least:
-        return None
-    below = np.flatnonzero(y < least)
-    if len(below) == 0:
-        return float(x[-1])
-    i = below[0]
-    return float(x[i] + (x[i - 1] - x[i]) * (least - y[i]) / (y[i - 1] - y[i]))
+    return core_size(np.asarray(shares, dtype=np.float64), np.asarray(accuracies, dtype=np.float64), least, 0.0)
 
 
 def over_seeds(values: Sequence[float | None]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ seed = [0, 1, 2, 3, 4, 5, 6, 7]
 def timed(name: str, text: str, engine: Engine, runner: str | None, *, threads: int = 1) -> float:
     """Compute a study in a fresh folder and return its wall time."""
     root = FOLDER / name / "out"
-    shutil.rmtree(FOLDER / name, ignore_errors=True)
+    shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     study = parse_study(text, Path("study.toml"), name=name, scale="tiny")
     how: dict[str, Any] = {} if runner is None else {"runner": runner}
@@ -101,15 +101,7 @@ def waiting(seconds: float) -> str:
 def overhead(engine: Engine, at_once: int) -> float:
     """Return the share of wall time that is not the cells' own."""
     timed("warm", TRIVIAL.format(seeds=list(range(4))), engine, RUNNER)
-    shutil.rmtree(FOLDER / "wait", ignore_errors=True)
-    root = FOLDER / "wait" / "out"
-    text = waiting(SECONDS)
-    root.mkdir(parents=True)
-    study = parse_study(text, Path("study.toml"), name="wait", scale="tiny")
-    began = time.perf_counter()
-    standing = Run(root, engine, threads=1, runner=RUNNER)(cells(study))
-    assert len(standing.done) == WAITING
-    return (time.perf_counter() - began) / (SECONDS * WAITING / at_once) - 1
+    return timed("wait", waiting(SECONDS), engine, RUNNER) / (SECONDS * WAITING / at_once) - 1
 
 
 def main() -> None:

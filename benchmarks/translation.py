@@ -65,14 +65,13 @@ def bend(data: Path, out: Path) -> dict[str, Any]:
     from netcaliper.report.page import write
     from netcaliper.zoo.bleu import translation_bleu
     from netcaliper.zoo.checkpoint import load_checkpoint
-    from netcaliper.zoo.translation import Pairs, TranslationOptions, multi30k
+    from netcaliper.zoo.translation import TranslationOptions, multi30k
 
     held = multi30k(data, "test", options=TranslationOptions(held_out=TEST))
 
     def bleu(model: torch.nn.Module, part: Any) -> float:
         rows = np.concatenate([batch.indices.numpy() for batch in part])
-        texts = ([side[row] for row in rows] for side in (held.sources, held.references))
-        return translation_bleu(model, Pairs(*texts, held.subwords, options=held.options)).score
+        return translation_bleu(model, held.some(rows)).score
 
     work = out / "bent"
     found = linearize(

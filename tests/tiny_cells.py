@@ -6,6 +6,7 @@ from pathlib import Path
 
 from netcaliper.study.cells.run_cell import run_cell
 from netcaliper.study.place import Place
+from sentence_pairs import write_multi30k
 
 TRAINING = {
     "model": "zoo:mlp",
@@ -19,8 +20,28 @@ TRAINING = {
     "read": {},
 }
 BEND = {
-    "start": 1, "choose": "learned", "omega": 0.02, "penalty": 2, "final": 1, "alpha_rate": 10.0, "read": {},
+    "start": 1, "choose": "learned", "omega": 0.02, "penalty": 2, "final": 1, "alpha_rate": 10.0,
+    "proximal": False, "read": {},
 }  # fmt: skip
+
+
+TRANSLATIONS = "multi30k:{folder}"
+TRANSLATING = {
+    "model": "zoo:encoder_decoder",
+    "arguments": {
+        "width": 16,
+        "depth": 1,
+        "heads": 2,
+        "ffn": 32,
+        "vocabulary": 300,
+        "length": 64,
+        "activation": "relu",
+    },
+    "data": {"spec": TRANSLATIONS, "options": {"vocabulary": 300}},
+    "batch_size": 32,
+    "recipe": {"epochs": 2, "optimizer": "adam", "learning_rate": 0.005},
+    "keep": [1],
+}
 
 
 def training(**changes):
@@ -50,6 +71,15 @@ class Cells:
 
         place = Place(folder, tuple(needs), folders or {}, tell or listen)
         return folder, run_cell(kind, json.loads(json.dumps(configuration)), place)
+
+
+def translations(root: Path) -> tuple[Cells, dict[str, str]]:
+    """Return what runs cells of translators, and the folder of their texts."""
+    folders = [root / "texts", root / "cells"]
+    for folder in folders:
+        folder.mkdir()
+    write_multi30k(folders[0])
+    return Cells(folders[1]), {TRANSLATIONS: str(folders[0])}
 
 
 class Interrupt(Exception):

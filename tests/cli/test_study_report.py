@@ -54,3 +54,20 @@ def test_what_netcaliper_did_not_write_is_not_overwritten(tmp_path):
     assert mine.read_text() == "<p>mine</p>"
     with pytest.raises(NetcaliperError, match="not the folder of a study"):
         run(tmp_path)
+
+
+def test_figures_are_written_as_files(tmp_path):
+    made_folder(tmp_path / "s")
+    drawn = tmp_path / "figures"
+    told = json.loads(run(tmp_path / "s", "--figures", drawn, "--formats", "svg", "--json"))
+    names = [figure.name for figure in read_study(tmp_path / "s").figures if figure.points]
+    assert names
+    assert told["figures"] == [str(drawn / f"{name}.svg") for name in names]
+    assert all((drawn / f"{name}.svg").read_text().startswith("<svg") for name in names)
+    (tmp_path / "s" / "report.html").unlink()
+    with pytest.raises(NetcaliperError, match="already has"):
+        run(tmp_path / "s", "--figures", drawn, "--formats", "svg")
+    assert not (tmp_path / "s" / "report.html").exists()  # nothing is half done
+    assert "figures: " in run(tmp_path / "s", "--figures", drawn, "--formats", "svg", "--replace")
+    with pytest.raises(NetcaliperError, match="add --figures FOLDER"):
+        run(tmp_path / "s", "--formats", "svg")

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from netcaliper.reading.store import load
 from netcaliper.report.figures import draw_all
 from netcaliper.report.page import render
 from netcaliper.report.skeleton import bundle
+from page_elements import Elements
 
 MADE = {
     "one": layers_readings.one,
@@ -21,28 +21,6 @@ MADE = {
     "groups": layers_readings.groups,
     "bare": layers_readings.bare,
 }
-
-
-class Elements(HTMLParser):
-    """Every start tag with its attributes, and the text outside of scripts and styles."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.text, self.inside = [], [], ""
-        self.feed(text)
-        self.close()
-        self.said = " ".join(" ".join(self.text).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.inside = tag
-
-    def handle_endtag(self, tag):
-        self.inside = ""
-
-    def handle_data(self, data):
-        if self.inside not in ("script", "style"):
-            self.text.append(data)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pytest
 
@@ -13,34 +12,10 @@ from netcaliper.report.figures import draw_all
 from netcaliper.report.figures_export import export
 from netcaliper.report.page import render
 from netcaliper.report.skeleton import bundle
+from page_elements import Elements
 from readings import there
 
 MADE = {"swept": made.swept, "bare": made.bare, "coreless": made.coreless, "translated": made.translated}
-
-
-class Elements(HTMLParser):
-    """Every start tag with its attributes, and the text outside of scripts and styles."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.text, self.inside = [], [], ""
-        self.feed(text)
-        self.close()
-        self.said = " ".join(" ".join(self.text).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.inside = tag
-
-    def handle_endtag(self, tag):
-        self.inside = ""
-
-    def handle_data(self, data):
-        if self.inside not in ("script", "style"):
-            self.text.append(data)
-
-    def ids(self):
-        return {attributes.get("id") for _, attributes in self.tags}
 
 
 @pytest.fixture(scope="module")

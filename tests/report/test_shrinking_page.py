@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pytest
 
@@ -14,33 +13,9 @@ from netcaliper.reading.writing import write_folder
 from netcaliper.report.figures_export import export
 from netcaliper.report.page import render
 from netcaliper.report.skeleton import bundle
+from page_elements import Elements
 
 MADE = {"halved": made.halved, "proved": made.proved, "bare": made.bare, "untouched": made.untouched}
-
-
-class Elements(HTMLParser):
-    """Every start tag with its attributes, and the text outside of scripts and styles."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.text, self.inside = [], [], ""
-        self.feed(text)
-        self.close()
-        self.said = " ".join(" ".join(self.text).split()).replace("\u00a0", " ")
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.inside = tag
-
-    def handle_endtag(self, tag):
-        self.inside = ""
-
-    def handle_data(self, data):
-        if self.inside not in ("script", "style"):
-            self.text.append(data)
-
-    def ids(self):
-        return {attributes.get("id") for _, attributes in self.tags}
 
 
 @pytest.fixture(scope="module")

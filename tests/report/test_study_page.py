@@ -1,7 +1,6 @@
 """The page of a study: one file, nothing from outside, every word escaped, a verdict is never color alone."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 
@@ -10,28 +9,7 @@ from netcaliper.reading.study import ClaimResult, StudyCell, StudyReading
 from netcaliper.reading.study_file import read_study, study_bytes
 from netcaliper.report.skeleton import bundle
 from netcaliper.report.study_page import MOST_ROWS, render
-
-
-class Elements(HTMLParser):
-    """Every start tag with its attributes, and the text outside of scripts and styles."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.text, self.inside = [], [], ""
-        self.feed(text)
-        self.close()
-        self.said = " ".join(" ".join(self.text).split()).replace("\u00a0", " ")
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.inside = tag
-
-    def handle_endtag(self, tag):
-        self.inside = ""
-
-    def handle_data(self, data):
-        if self.inside not in ("script", "style"):
-            self.text.append(data)
+from page_elements import Elements
 
 
 @pytest.fixture(scope="module")

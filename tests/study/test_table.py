@@ -5,7 +5,7 @@ import sys
 import pandas as pd
 import pytest
 
-from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
+from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError, SpecError
 from netcaliper.study.cell_folder import DONE, ROWS, cell_folder
 from netcaliper.study.file.grid import cells
 from netcaliper.study.table import export, table
@@ -105,7 +105,7 @@ def test_refusals(root, tmp_path, monkeypatch):
     with pytest.raises(ReadingError, match="cannot be written"):
         export(frame, tmp_path / "there.csv" / "table.csv")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"netcaliper\[parquet\]"):
+    with pytest.raises(SpecError, match=r"netcaliper\[parquet\]"):
         export(frame, tmp_path / "table.parquet")
 
 

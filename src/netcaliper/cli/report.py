@@ -11,6 +11,9 @@ from netcaliper.cli.printing import say, say_json
 from netcaliper.errors import InputError
 
 PAGE = "report.html"
+Formats = Annotated[
+    str | None, typer.Option(help="Formats of the figures: some of pdf,svg,png.", show_default="pdf,svg,png")
+]
 GENERATOR = b'<meta name="generator" content="netcaliper'
 
 
@@ -22,9 +25,7 @@ def report(
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Also write every figure into this folder.")
     ] = None,
-    formats: Annotated[
-        str | None, typer.Option(help="Formats of the figures: some of pdf,svg,png.", show_default="pdf,svg,png")
-    ] = None,
+    formats: Formats = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that are already there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -33,18 +34,16 @@ def report(
     A page that netcaliper itself put beside the reading is rebuilt in place; any other file is overwritten only with
     --replace.
     """
-    if formats is not None and figures is None:
-        raise InputError("`--formats` says how to write figures, but not where; add --figures FOLDER.")
+    chosen = chosen_formats(formats, figures)
 
     from netcaliper.reading.store import load
-    from netcaliper.report.figures_export import FORMATS, export
+    from netcaliper.report.figures_export import export
     from netcaliper.report.page import write
 
     opened = load(reading)
-    chosen = FORMATS if formats is None else tuple(name.strip() for name in formats.split(",") if name.strip())
     # Figures first: they are the ones that can be refused for what was asked.
     drawn = () if figures is None else export(opened, figures, chosen, replace=replace)
-    own = out is None and _is_ours(reading / PAGE)
+    own = out is None and is_ours(reading / PAGE)
     page = write(opened, out or reading / PAGE, replace=replace or own)
     if as_json:
         say_json({"page": str(page), "figures": [str(path) for path in drawn]})
@@ -54,7 +53,22 @@ def report(
         say(f"figures: {figures}{os.sep}", *(f"  {path.name}" for path in drawn))
 
 
-def _is_ours(page: Path) -> bool:
+def chosen_formats(formats: str | None, figures: Path | None) -> tuple[str, ...]:
+    """Return the formats that `--formats` names, all without it.
+
+    Raises:
+        InputError: it is given without `--figures`.
+    """
+    from netcaliper.report.figures_export import FORMATS
+
+    if formats is None:
+        return FORMATS
+    if figures is None:
+        raise InputError("`--formats` says how to write figures, but not where; add --figures FOLDER.")
+    return tuple(name.strip() for name in formats.split(",") if name.strip())
+
+
+def is_ours(page: Path) -> bool:
     """Tell whether a file is a page that netcaliper wrote."""
     try:
         with page.open("rb") as stream:

@@ -20,7 +20,7 @@ from netcaliper.fit.principal_penalty import PrincipalPenalty
 from netcaliper.fit.recipe import Recipe
 from netcaliper.fit.saving import Position, RandomState, Saving, State, load_state, save_state
 from netcaliper.fit.schedule import warmup_factor
-from netcaliper.trace.batches import IGNORED, Batch, batches
+from netcaliper.trace.batches import IGNORED, Batch, batches, labels_are_inputs
 
 Loss = Callable[[Any, Batch], Tensor]
 """From a model's output, and the batch on the model's device, to a mean loss over its examples (a scalar)."""
@@ -302,8 +302,7 @@ def _of_tokens(
     kept = labels != IGNORED
     if not bool(kept.any()):
         raise DataError(f"all labels are {IGNORED} in the batch at example {batch.start}; leave such batches out.")
-    inputs = batch.named.get("decoder_input_ids", batch.named.get("input_ids"))
-    if isinstance(inputs, Tensor) and inputs.shape == labels.shape and torch.equal(inputs[kept], labels[kept]):
+    if labels_are_inputs(batch, labels):
         raise DataError(
             f"labels equal the input tokens in the batch at example {batch.start}, which leaves nothing to predict: a "
             "label stands at the token whose logits predict it; shift them: labels[:, t] = input_ids[:, t + 1], "

@@ -3,20 +3,18 @@
 Equal plans are equal bytes, so that any tool that compares text compares plans.
 """
 
-import json
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import ValidationError
-
-from netcaliper.errors import InputError, NewerSchema
+from netcaliper.errors import InputError
 from netcaliper.reading.shrinking import PLAN_VERSION, PROOF_VERSION, ShrinkPlan, ShrinkProof, ShrinkReading
 from netcaliper.reading.shrinking_contradiction import plan_contradiction, proof_contradiction
-from netcaliper.reading.writing import RECORD, corrupt, first_problem, json_bytes, read_json
+from netcaliper.reading.writing import RECORD, corrupt, json_bytes, read_record
 
 PLAN, PROOF = "plan.json", "proof.json"
 PLAN_FORMAT, PROOF_FORMAT = "netcaliper plan", "netcaliper proof"
+AGAIN = "shrink again with this one"
 
 F = TypeVar("F", ShrinkPlan, ShrinkProof)
 
@@ -51,7 +49,7 @@ def read_plan(path: str | PathLike[str]) -> ShrinkPlan:
     """
     source = Path(path)
     folder, name = (source, PLAN) if source.is_dir() else (source.parent, source.name)
-    plan = _read(ShrinkPlan, folder, name, PLAN_FORMAT, PLAN_VERSION)
+    plan = read_record(ShrinkPlan, folder, name, PLAN_FORMAT, PLAN_VERSION, AGAIN)
     return _sound(plan, folder, name, plan_contradiction(plan))
 
 
@@ -62,7 +60,7 @@ def holds_shrinking(folder: Path) -> bool:
 
 def read_shrinking(folder: Path) -> ShrinkReading:
     """Open the plan and the proof in a folder; raises as ``read_plan`` does."""
-    proof = _read(ShrinkProof, folder, PROOF, PROOF_FORMAT, PROOF_VERSION)
+    proof = read_record(ShrinkProof, folder, PROOF, PROOF_FORMAT, PROOF_VERSION, AGAIN)
     return ShrinkReading(plan=read_plan(folder), proof=_sound(proof, folder, PROOF, proof_contradiction(proof)))
 
 
@@ -70,23 +68,6 @@ def _bytes(record: ShrinkPlan | ShrinkProof, argument: str, format: str, problem
     if problem:
         raise InputError(f"`{argument}` cannot be written: {problem}.")
     return json_bytes(record.model_dump(mode="python") | {"format": format})
-
-
-def _read(kind: type[F], folder: Path, name: str, format: str, newest: int) -> F:
-    fields: dict[str, Any] = read_json(folder, name)
-    if fields.pop("format", None) != format:
-        raise corrupt(folder, name, f"it is not a {format} (`format` is missing or another)")
-    version = fields.get("schema_version")
-    if isinstance(version, int) and version > newest:
-        raise NewerSchema(
-            f"{folder / name} has schema version {version}, and this netcaliper reads up to {newest}; update "
-            "netcaliper (pip install --upgrade netcaliper), or shrink again with this one."
-        )
-    try:
-        # In JSON's own terms, so that numbers of the wrong kind are errors and tuples are lists.
-        return kind.model_validate_json(json.dumps(fields))
-    except ValidationError as error:
-        raise corrupt(folder, name, first_problem(error)) from error
 
 
 def _sound(record: F, folder: Path, name: str, problem: str | None) -> F:

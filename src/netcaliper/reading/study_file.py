@@ -7,11 +7,8 @@ import json
 from os import PathLike
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from netcaliper.errors import NewerSchema
 from netcaliper.reading.study import STUDY_VERSION, StudyReading
-from netcaliper.reading.writing import corrupt, first_problem, read_json
+from netcaliper.reading.writing import read_record
 
 STUDY = "study.json"
 FORMAT = "netcaliper study"
@@ -36,17 +33,6 @@ def read_study(path: str | PathLike[str]) -> StudyReading:
     """
     source = Path(path)
     folder, name = (source, STUDY) if source.is_dir() else (source.parent, source.name)
-    fields = read_json(folder, name)
-    if fields.pop("format", None) != FORMAT:
-        raise corrupt(folder, name, f"it is not a {FORMAT} (`format` is missing or another)")
-    version = fields.get("schema_version")
-    if isinstance(version, int) and version > STUDY_VERSION:
-        raise NewerSchema(
-            f"{folder / name} has schema version {version}, and this netcaliper reads up to {STUDY_VERSION}; update "
-            "netcaliper (pip install --upgrade netcaliper), or make it again with `netcaliper study report`."
-        )
-    try:
-        # In JSON's own terms, so that numbers of the wrong kind are errors and tuples are lists.
-        return StudyReading.model_validate_json(json.dumps(fields))
-    except ValidationError as error:
-        raise corrupt(folder, name, first_problem(error)) from error
+    return read_record(
+        StudyReading, folder, name, FORMAT, STUDY_VERSION, "make it again with `netcaliper study report`"
+    )

@@ -22,14 +22,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors.numpy
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingError
+from netcaliper.errors import CorruptReading, InputError, NewerSchema, OutputExists, ReadingError
 from netcaliper.reading.kinds import FORMATS, AnyRecord, kind_of
+
+T = TypeVar("T", bound=BaseModel)
 
 RECORD, ARRAYS, COST = "reading.json", "arrays.safetensors", "cost.json"
 
@@ -216,6 +218,37 @@ def read_json(source: Path, name: str, *, missing_ok: bool = False) -> dict[str,
             return {}
         raise corrupt(source, name, f"it holds a {type(content).__name__} where an object is expected")
     return content
+
+
+def read_record(kind: type[T], folder: Path, name: str, format: str, newest: int, again: str) -> T:
+    """Open a record that is one JSON file with its ``format`` and ``schema_version``.
+
+    Args:
+        kind: of the record.
+        folder: that holds the file.
+        name: of the file.
+        format: what the file must say it is.
+        newest: version that can be read.
+        again: how a record of a later version is made again with this one, in words.
+
+    Raises:
+        CorruptReading: the file is missing, damaged, or something else.
+        NewerSchema: a later netcaliper wrote it.
+    """
+    fields = read_json(folder, name)
+    if fields.pop("format", None) != format:
+        raise corrupt(folder, name, f"it is not a {format} (`format` is missing or another)")
+    version = fields.get("schema_version")
+    if isinstance(version, int) and version > newest:
+        raise NewerSchema(
+            f"{folder / name} has schema version {version}, and this netcaliper reads up to {newest}; update "
+            f"netcaliper (pip install --upgrade netcaliper), or {again}."
+        )
+    try:
+        # In JSON's own terms, so that numbers of the wrong kind are errors and tuples are lists.
+        return kind.model_validate_json(json.dumps(fields))
+    except ValidationError as error:
+        raise corrupt(folder, name, first_problem(error)) from error
 
 
 def _no_constant(name: str) -> float:

@@ -10,11 +10,7 @@ from typing import Literal
 import vl_convert
 
 from netcaliper.errors import InputError, OutputExists, ReadingError
-from netcaliper.reading.layers_reading import LayersReading
-from netcaliper.reading.linearization import LinearizationRecord
-from netcaliper.reading.reading import Reading
-from netcaliper.reading.shrinking import ShrinkReading
-from netcaliper.report.figures import Figure, draw_all
+from netcaliper.report.figures import Drawable, Figure, draw_all
 
 Format = Literal["pdf", "svg", "png"]
 FORMATS: tuple[Format, ...] = ("pdf", "svg", "png")
@@ -52,7 +48,7 @@ CONFIG = {
 
 
 def export(
-    reading: Reading | LayersReading | LinearizationRecord | ShrinkReading,
+    reading: Drawable,
     folder: str | PathLike[str],
     formats: Sequence[str] = FORMATS,
     *,

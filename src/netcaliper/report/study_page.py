@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from netcaliper.reading.numerals import count, plural
 from netcaliper.reading.study import StudyCell, StudyFigure, StudyReading
 from netcaliper.reading.study_headline import headline, lead, warnings
-from netcaliper.report.figures import study_lines, study_maps
+from netcaliper.report.figures import draw_figure, study_lines
 from netcaliper.report.figures.figure import Figure
 from netcaliper.report.layers_tables import Table
 from netcaliper.report.skeleton import fill
@@ -68,8 +68,7 @@ def render(reading: StudyReading) -> str:
 
 
 def _drawn(figure: StudyFigure) -> Drawn:
-    draw = study_maps.draw if figure.kind == "maps" else study_lines.draw
-    return Drawn(figure, draw(figure, "container"), study_lines.summary(figure))
+    return Drawn(figure, draw_figure(figure, "container"), study_lines.summary(figure))
 
 
 def _keys(reading: StudyReading) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from netcaliper.measure.labels import class_labels
 from netcaliper.measure.outputs import Prediction, Task, choices
 from netcaliper.reading.shrinking import TaskMetric
-from netcaliper.trace.batches import IGNORED, Batch
+from netcaliper.trace.batches import IGNORED, Batch, labels_are_inputs
 
 NAMES: dict[Task, Literal["accuracy", "cross-entropy", "r2"]] = {
     "classification": "accuracy",
@@ -55,13 +55,7 @@ def _cross_entropy(scores: Tensor, batch: Batch) -> Float64[np.ndarray, " exampl
         return None
     labels = labels.to(scores.device, torch.int64)
     kept = labels != IGNORED
-    inputs = batch.named.get("decoder_input_ids", batch.named.get("input_ids"))
-    unshifted = (
-        isinstance(inputs, Tensor)
-        and inputs.shape == labels.shape
-        and torch.equal(inputs.to(labels.device)[kept], labels[kept])
-    )
-    if unshifted or not bool(kept.any(1).all()):
+    if labels_are_inputs(batch, labels) or not bool(kept.any(1).all()):
         return None
     each = cross_entropy(scores.double().movedim(2, 1), labels, ignore_index=IGNORED, reduction="none")
     return (each.sum(1) / kept.sum(1)).cpu().numpy()

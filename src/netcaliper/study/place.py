@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+FOLDER = "{folder}"
+"""Stands in a data spec for the folder of the data, which is no part of what a cell is."""
+
 
 @dataclass(frozen=True)
 class Place:

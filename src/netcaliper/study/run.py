@@ -12,8 +12,9 @@ from netcaliper.study.driver import Run, Standing, Watch
 from netcaliper.study.engines.engine import Engine, InProcess, Local
 from netcaliper.study.file.grid import cells
 from netcaliper.study.file.schema import load_study
-from netcaliper.study.file.study import FOLDER, Study
+from netcaliper.study.file.study import Study
 from netcaliper.study.folder import Asked, prepare
+from netcaliper.study.place import FOLDER
 
 if TYPE_CHECKING:
     from netcaliper.reading.study import StudyReading

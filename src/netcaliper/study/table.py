@@ -9,6 +9,7 @@ import pandas as pd
 
 from netcaliper.errors import InputError, OutputExists, ReadingError
 from netcaliper.reading.whole_file import write_whole
+from netcaliper.specs.extra import import_extra
 from netcaliper.study.cell import Cell
 from netcaliper.study.cell_folder import cell_folder, is_done, rows_of
 from netcaliper.study.file.grid import cells
@@ -67,7 +68,8 @@ def export(frame: pd.DataFrame, file: Path, *, replace: bool = False) -> None:
     In parquet a column of numbers and words becomes one of words.
 
     Raises:
-        InputError: the ending is another, or the extra for parquet is not installed.
+        InputError: the ending is another.
+        SpecError: the extra for parquet is not installed.
         OutputExists: the file is there.
         ReadingError: it cannot be written.
     """
@@ -79,12 +81,7 @@ def export(frame: pd.DataFrame, file: Path, *, replace: bool = False) -> None:
     if file.suffix == ".csv":
         stream.write(frame.to_csv(index=False, lineterminator="\n").encode())
     else:
-        try:
-            import pyarrow  # noqa: F401  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise InputError(
-                "parquet needs pyarrow, which is not installed; install netcaliper[parquet], or export a .csv."
-            ) from error
+        import_extra("pyarrow", "parquet", f"`--out` = {file.name!r} (a .csv does not)")
         _uniform(frame).to_parquet(stream, engine="pyarrow", index=False)
     try:
         write_whole(file, stream.getvalue())

@@ -276,6 +276,24 @@ def _decoder_inputs(form: Form, kwargs: Mapping[str, Any], labels: Any) -> dict[
     return {MASKS[1]: (labels != IGNORED).to(torch.int64), **kwargs, f"{DECODER}input_ids": ids}
 
 
+def labels_are_inputs(batch: Batch, labels: Tensor) -> bool:
+    """Tell whether the labels of tokens are the input tokens themselves: nobody has shifted them.
+
+    A label stands at the token whose scores predict it, so such labels leave nothing to predict.
+
+    Args:
+        batch: whose inputs are compared.
+        labels: one a token; those that are ``IGNORED`` do not count.
+    """
+    inputs = batch.named.get("decoder_input_ids", batch.named.get("input_ids"))
+    kept = labels != IGNORED
+    return (
+        isinstance(inputs, Tensor)
+        and inputs.shape == labels.shape
+        and torch.equal(inputs.to(labels.device)[kept], labels[kept])
+    )
+
+
 def check_values(batch: Batch, where: str) -> None:
     """Refuse inputs that are not finite, and examples that are all padding.
 

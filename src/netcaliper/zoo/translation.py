@@ -137,6 +137,11 @@ class Pairs:
             "labels": _padded(labels, IGNORED),
         }
 
+    def some(self, rows: Int[np.ndarray, " n"]) -> "Pairs":
+        """Return these examples alone, encoded as before."""
+        sources, references = ([side[row] for row in rows] for side in (self.sources, self.references))
+        return Pairs(sources, references, self.subwords, batch_size=self.batch_size, options=self.options)
+
     def source_lengths(self) -> Int[np.ndarray, " examples"]:
         """Return the number of tokens of every source, its end included."""
         return self._lengths[0]

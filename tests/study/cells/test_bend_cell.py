@@ -15,7 +15,7 @@ from netcaliper.stats.sampling import folds
 from netcaliper.study.cells import bend_cell
 from netcaliper.zoo.data import Options, digits
 from readings import there
-from tiny_cells import Cells, Interrupt, after, bend, training
+from tiny_cells import TRANSLATING, Cells, Interrupt, after, bend, training, translations
 
 FAMILY = training(
     data={"spec": "digits", "options": {"examples": 450}},
@@ -151,3 +151,28 @@ def test_what_cannot_be_bent(ran):
         cells.run("bend", LEARNED | {"read": {"width": {}}}, needs=[trained])
     with pytest.raises(StudyError, match="weights after epoch 2 of 3 were not kept"):
         cells.run("bend", LEARNED | {"start": 2}, needs=[trained])
+
+
+def test_a_translation_bends_by_a_proximal_step_and_has_the_bleu_of_its_reported_half(tmp_path):
+    cells, folders = translations(tmp_path)
+    trained, _ = cells.run("train", training(**TRANSLATING), folders=folders)
+    rows = [
+        cells.run("bend", bend(omega=omega, proximal=True), needs=[trained], folders=folders)[1][0]
+        for omega in (0.0, 50.0)
+    ]
+    assert rows[0]["active_share"] == 1.0
+    assert rows[1]["status"] == "collapsed"
+    assert rows[0]["bleu"] != rows[1]["bleu"]
+    assert all(0 <= row["bleu"] <= 100 and row["worst_class_accuracy"] is None for row in rows)
+
+
+def test_a_translation_that_diverges_has_no_bleu(tmp_path):
+    cells, folders = translations(tmp_path)
+    recipe = TRANSLATING["recipe"] | {"optimizer": "sgd"}
+    trained, _ = cells.run("train", training(**TRANSLATING | {"recipe": recipe}), folders=folders)
+    record = json.loads((trained / "cell.json").read_text(encoding="utf-8"))
+    record["configuration"]["recipe"]["learning_rate"] = 1e30
+    (trained / "cell.json").write_text(json.dumps(record), encoding="utf-8")
+    _, (row,) = cells.run("bend", bend(), needs=[trained], folders=folders)
+    assert row["status"] == "diverged"
+    assert row["bleu"] is None

@@ -11,9 +11,12 @@ from netcaliper.errors import StudyError
 from netcaliper.fit.train import accuracy
 from netcaliper.specs.model import load_model
 from netcaliper.study.cells import trained
+from netcaliper.trace.batches import IGNORED
+from netcaliper.zoo.bleu import translation_bleu
 from netcaliper.zoo.data import Options, digits
+from netcaliper.zoo.translation import TranslationOptions, multi30k
 from readings import there
-from tiny_cells import Cells, Interrupt, training
+from tiny_cells import TRANSLATING, Cells, Interrupt, training, translations
 
 READ = {
     "width": {"at": [0, "final"], "only": ["unit_states"], "examples": 100},
@@ -117,3 +120,15 @@ def test_what_cannot_be_read(ran):
         cells.run("train", training(read={"layers": {"at": [9]}}), name=folder.name)
     with pytest.raises(StudyError, match="`read.layers` has no option `pases`; did you mean `passes`"):
         cells.run("train", training(read={"layers": {"pases": 3}}), name=folder.name)
+
+
+def test_a_translation_has_its_bleu(tmp_path):
+    cells, folders = translations(tmp_path)
+    folder, (row,) = cells.run("train", training(**TRANSLATING), folders=folders)
+    options = TranslationOptions(vocabulary=300)
+    model, pairs = load_model(str(folder / "checkpoint")).model, multi30k(tmp_path / "texts", "test", options=options)
+    assert row["bleu"] == translation_bleu(model, pairs).score
+    kept = load_file(folder / "answers.safetensors")
+    tokens = sum(int((batch["labels"] != IGNORED).sum()) for batch in pairs)
+    assert len(kept["answer"]) == tokens
+    assert row["test_accuracy"] == kept["right"].mean()

@@ -58,7 +58,8 @@ def test_bends_stand_on_their_training_and_random_ones_on_the_learned_bend():
         assert random.needs == (training.name, learned.name)
         asked = {"omega": 0.5, "start": 1, "choose": "learned"}
         assert learned.columns == {**training.columns, **asked}
-        assert learned.configuration == {**asked, "penalty": 1, "final": 1, "alpha_rate": 10.0, "read": {}}
+        rest = {"penalty": 1, "final": 1, "alpha_rate": 10.0, "proximal": False, "read": {}}
+        assert learned.configuration == asked | rest
 
 
 def test_networks_are_compared_across_seeds_at_every_other_point():

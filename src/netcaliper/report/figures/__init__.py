@@ -4,6 +4,7 @@ from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.linearization import LinearizationRecord
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.shrinking import ShrinkReading
+from netcaliper.reading.study import StudyFigure, StudyReading
 from netcaliper.report.figures import (
     active_over_epochs,
     alphas,
@@ -21,6 +22,8 @@ from netcaliper.report.figures import (
     prunable,
     redundant,
     shrinking_curve,
+    study_lines,
+    study_maps,
     unit_states,
 )
 from netcaliper.report.figures.figure import Figure, Width
@@ -42,10 +45,13 @@ DRAWN_OF_LINEARIZATION = (
 """Every figure of a linearization."""
 
 
-def draw_all(
-    reading: Reading | LayersReading | LinearizationRecord | ShrinkReading, width: Width = 680
-) -> tuple[Figure, ...]:
+Drawable = Reading | LayersReading | LinearizationRecord | ShrinkReading | StudyReading
+
+
+def draw_all(reading: Drawable, width: Width = 680) -> tuple[Figure, ...]:
     """Draw every figure that the reading has numbers for."""
+    if isinstance(reading, StudyReading):
+        return tuple(chart for figure in reading.figures for chart in draw_figure(figure, width))
     if isinstance(reading, ShrinkReading):
         return shrinking_curve.draw(reading, width)
     if isinstance(reading, LinearizationRecord):
@@ -53,3 +59,8 @@ def draw_all(
     if isinstance(reading, LayersReading):
         return tuple(figure for draw in DRAWN_OF_LAYERS for figure in draw(reading, width))
     return tuple(figure for draw in DRAWN for figure in draw(reading, width))
+
+
+def draw_figure(figure: StudyFigure, width: Width = 680) -> tuple[Figure, ...]:
+    """Draw a figure of a study: one chart, or one a panel or network."""
+    return (study_maps if figure.kind == "maps" else study_lines).draw(figure, width)

@@ -35,6 +35,8 @@ from netcaliper.study.cells.trained import Trained, saving_in, telling
 from netcaliper.study.place import Place
 from netcaliper.trace.batches import first_batch
 from netcaliper.trace.form import form_of
+from netcaliper.zoo.bleu import translation_bleu
+from netcaliper.zoo.translation import Pairs
 
 CHOICES = ("learned", "random", "layer")
 HALVES = 0
@@ -129,6 +131,7 @@ def _bending(configuration: Mapping[str, Any], network: LoadedModel, data: CellD
         omega=configuration["omega"],
         granularity="layer" if layer else "channel",
         alpha_rate=configuration["alpha_rate"],
+        proximal=configuration["proximal"],
     )
     if layer:
         bending.omega *= float(np.mean([len(units) for units in bending.active().values()]))
@@ -197,16 +200,19 @@ def _quality(bending: Bending, network: LoadedModel, data: CellData, status: str
     """Return the accuracies on both halves of the test part: one to choose by, one to report."""
     names = ("select_accuracy", "test_accuracy", "test_low", "test_high", "worst_class_accuracy")
     if status == "diverged":
-        return dict.fromkeys(names)
+        return dict.fromkeys((*names, "bleu") if isinstance(data.test, Pairs) else names)
     select, verify = parts(data.test, form_of(network.model), HALVES)
+    written = {}
+    if isinstance(data.test, Pairs):
+        rows = torch.cat([batch.indices for batch in verify])
+        written["bleu"] = translation_bleu(bending.model, data.test.some(rows.numpy())).score
     chosen, checked = answers(bending.model, select), answers(bending.model, verify)
     right = checked.accuracy()
     by_class = checked.by_class() if checked.per == "example" else np.zeros(0)  # tokens are too many classes
     worst = float(np.nanmin(by_class)) if len(by_class) else None
     values = (chosen.accuracy().value, right.value, right.low, right.high, worst)
-    return dict(zip(names, values, strict=True)) | {
-        f"class_accuracy:{label}": None if math.isnan(share) else float(share) for label, share in enumerate(by_class)
-    }
+    by_label = {f"class_accuracy:{k}": None if math.isnan(v) else float(v) for k, v in enumerate(by_class)}
+    return dict(zip(names, values, strict=True)) | written | by_label
 
 
 def _linear_zone(trained: Trained, start: int, place: Place) -> dict[str, Any]:

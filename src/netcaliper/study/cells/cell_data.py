@@ -10,9 +10,9 @@ from netcaliper.specs.datasets.stream import Indexed, Stream
 from netcaliper.specs.loaded import LoadedModel
 from netcaliper.stats.sampling import held
 from netcaliper.study.cells.spec_call import composed
+from netcaliper.study.place import FOLDER
 from netcaliper.zoo.batches import Batches
 
-FOLDER = "{folder}"
 _OF_TRAINING = ("examples", "random_labels", "label_noise")
 """Options that say nothing of the test part."""
 

@@ -24,6 +24,8 @@ from netcaliper.study.place import Place
 from netcaliper.trace.batches import batches, first_batch
 from netcaliper.trace.form import form_of
 from netcaliper.trace.trace import trace
+from netcaliper.zoo.bleu import translation_bleu
+from netcaliper.zoo.translation import Pairs
 
 READINGS, ANSWERS = "readings", "answers.safetensors"
 NETWORK_READERS = {"width": width.read, "layers": layers.read}
@@ -126,7 +128,9 @@ class _Cell:
         arrays = {"answer": found.answer, "label": found.label, "right": found.right}
         write_whole(self.place.folder / ANSWERS, safetensors.numpy.save(arrays))
         right, record = found.accuracy(), self.done.record
-        return {
+        pairs = self.data.test
+        written = {"bleu": translation_bleu(model, pairs).score} if isinstance(pairs, Pairs) else {}
+        return written | {
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             **_path_lengths(model, self.data.test),
             "train_accuracy": accuracy(model, self.data.train),

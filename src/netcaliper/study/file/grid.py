@@ -101,7 +101,7 @@ def _bends_of(study: Study, training: Cell) -> Iterator[Cell]:
 
 def _same_point(cell: Cell) -> tuple[Any, ...]:
     """Return what a random bend and the learned one whose numbers of units it takes have in common."""
-    same = ("start", "omega", "penalty", "final", "alpha_rate")
+    same = ("start", "omega", "penalty", "final", "alpha_rate", "proximal")
     return (cell.needs[0], *(cell.configuration[key] for key in same))
 
 

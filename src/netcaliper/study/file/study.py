@@ -14,7 +14,6 @@ Read = dict[str, dict[str, Any]]
 """Readers by name, with their options."""
 
 LIMIT = 500
-FOLDER = "{folder}"
 
 
 class DataSet(Part):
@@ -63,7 +62,8 @@ class Bend(Part):
         omega: weight of the penalty; 0 trains as long and bends nothing.
         penalty: epochs with the penalty.
         final: epochs after it.
-        alpha_rate: learning rate of the alphas.
+        alpha_rate: learning rate of the alphas over that of the weights.
+        proximal: the penalty as a proximal step, for optimizers that rescale gradients (Adam).
         read: readers by name, with their options.
     """
 
@@ -74,6 +74,7 @@ class Bend(Part):
     penalty: int = Field(ge=1)
     final: int = Field(ge=0)
     alpha_rate: float = Field(default=10.0, gt=0)
+    proximal: bool = False
     read: Read = Field(default_factory=dict)
 
 

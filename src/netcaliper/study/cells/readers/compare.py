@@ -129,6 +129,7 @@ def _differences(reading: LayersRecord) -> dict[str, Any]:
     classes = [[one.holm < LEVEL for one in found.classes] for found in reading.differences if found.classes]
     alone = len(reading.differences) == 1
     difference, low, high = _accuracies(reading)
+    fewest, most = clopper_pearson(sum(classes[0]), len(classes[0])) if alone and classes else (None, None)
     return {
         "accuracy_difference": difference,
         "accuracy_difference_low": low,
@@ -140,8 +141,8 @@ def _differences(reading: LayersRecord) -> dict[str, Any]:
         "example_spread_excess_high": spreads[0].high if alone and spreads else None,
         "split_half": _mean([half for spread in spreads for half in spread.split_half.values()]),
         "classes_differing": _mean([np.mean(found) for found in classes]),
-        "classes_differing_low": clopper_pearson(sum(classes[0]), len(classes[0]))[0] if alone and classes else None,
-        "classes_differing_high": clopper_pearson(sum(classes[0]), len(classes[0]))[1] if alone and classes else None,
+        "classes_differing_low": fewest,
+        "classes_differing_high": most,
         "classes_differing_chance": LEVEL if classes else None,
     }
 
