@@ -9,9 +9,11 @@ Each model (``coverage_models.py``) has random weights and runs in a process of 
    too few rows, which is said by name), the plan run again by ``nc.apply_plan``, the folder loaded by
    ``nc.load_shrunk``: the weights of both must be those of the small network, bit for bit.
 
-    python benchmarks/shrink_coverage.py [--only NAME ...] [--limit SECONDS]
+    python benchmarks/shrink_coverage.py [--only NAME ...] [--shard I/N] [--limit SECONDS]
 
-What is done stays in ``out/shrink_coverage`` and is not done again; delete a file there to do its model again.
+What is done stays in ``out/shrink_coverage`` and in the table, and is not done again: the whole takes hours of a core,
+and may be made in several sittings. ``--again`` does it again. Several processes make a shard each; the last to end has
+all models in its table.
 """
 
 import argparse
@@ -149,21 +151,27 @@ def main() -> None:
     """Run what is not done yet, and write the table of all that is."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", default=list(ENTRIES), metavar="NAME")
+    parser.add_argument("--shard", default="1/1", metavar="I/N")
     parser.add_argument("--limit", type=int, default=LIMIT, metavar="SECONDS")
+    parser.add_argument("--again", action="store_true")
     given = parser.parse_args()
+    part, of = map(int, given.shard.split("/"))
+    kept = table.ROOT / "results" / f"{Path(__file__).stem}.json"
+    before = json.loads(kept.read_text(encoding="utf-8"))["by model"] if kept.exists() and not given.again else {}
     torch.set_num_threads(1)
     import_timm()
     import_transformers()
     for number, name in enumerate(given.only, 1):
         file = file_of(name)
-        if not file.exists():
+        if number % of == part % of and name not in before and (given.again or not file.exists()):
             file.parent.mkdir(parents=True, exist_ok=True)
             in_process(alone, name, file, given.limit)
             one = json.loads(file.read_text(encoding="utf-8"))
             said = one.get("failed") or one.get("refused by name") or f"{one['cut']} of {one['dimensions']} dimensions"
             print(f"{number} of {len(given.only)}  {name}: {said}", file=sys.stderr, flush=True)
     files = {name: file_of(name) for name in ENTRIES}
-    found = {name: json.loads(f.read_text(encoding="utf-8")) for name, f in files.items() if f.exists()}
+    found = {n: json.loads(f.read_text(encoding="utf-8")) if f.exists() else before[n]
+             for n, f in files.items() if f.exists() or n in before}  # fmt: skip
     facts = {"examples": f"{EXAMPLES}, random", "threads": 1, "summary": summary(found)}
     table.write(__file__, facts | {"by model": found})
     sys.exit(bool(facts["summary"]["crashes"]))

@@ -2,7 +2,8 @@
 
 Protocol, written before any run; the thresholds are those of the issue (C2).
 
-- Networks of ``shrink_train.py``: ResNet-20, AlexNet-like, ResNet-14 x4, a small ViT; 3 seeds; 3,000 training images.
+- Networks of ``shrink_train.py``: ResNet-20, AlexNet-like, ResNet-14 x4, a small ViT; 3 seeds; 3,000 training images
+  of 16 x 16 pixels.
 - Every method that reads data reads the same 1,024 images of the train part, which no network was trained on (answers
   on images seen in training agree too well), in batches of 128. Taylor, Hessian and OBDC get their labels (OBDC draws
   its own from the answers, as its paper says); ours reads none. No method trains a weight. Every network is judged on
@@ -25,8 +26,6 @@ Protocol, written before any run; the thresholds are those of the issue (C2).
   and tokens, so its Fisher diagonal is computed here.
 - Differences are paired over test images: the mean over seeds for each image, then a t interval over images; the
   spread over seeds is given beside it.
-
-- A network that was trained in bfloat16 (ResNet-14 x4) answers in bfloat16, before and after; all else is float32.
 
 Cost, estimated before the run from single steps, CPU seconds of a seed on all test images: ResNet-20 1,800, the AlexNet
 and the ViT less, ResNet-14 x4 8,000, most of it to run 140 small networks on the test part (``--images 3000``: half).
@@ -119,19 +118,17 @@ class Subject:
         data: folder of CIFAR-10.
         seed: of what is drawn at random.
         count: test images that everybody is judged on, ``None`` for all.
-        proof: test images that the proof of ours reads, ``None`` for all.
     """
 
-    def __init__(self, folder: Path, data: str, seed: int, count: int | None, proof: int | None) -> None:
+    def __init__(self, folder: Path, data: str, seed: int, count: int | None) -> None:
         loaded = load_checkpoint(folder)
         self.model, self.seed = loaded.model, seed
-        self.bfloat16 = loaded.training.get("precision") == "bf16"
         self.tried: dict[tuple[str, float], int | None] = {}
         size = loaded.arguments["size"]
         found = re.search(r"standardize='(\w+)'", str(loaded.training.get("data")))
         mode = found.group(1) if found else "channel"
         x, y = images(data, "test", None, size, mode)
-        self.verify = Batches(x[:proof], y[:proof], batch_size=250)
+        self.verify = Batches(x, y, batch_size=250)
         self.test = Batches(x[:count], y[:count], batch_size=250)
         seen = {row.tobytes() for row in next(images(data, "train", EXAMPLES, size, mode)).numpy()}
         x, y = images(data, "train", EXAMPLES + 2 * POOL, size, mode)
@@ -142,9 +139,9 @@ class Subject:
         self.original = self.answers(self.model)
 
     def answers(self, model: nn.Module) -> Tensor:
-        """Return the class that a network answers to every test image, in the precision that it was trained in."""
+        """Return the class that a network answers to every test image."""
         model = deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+        with torch.inference_mode():
             return torch.cat([model(x).argmax(1) for x, _ in self.test])
 
     @cached_property
@@ -796,7 +793,6 @@ def main() -> None:
     arguments.add_argument("--seed", nargs="*", type=int, default=list(SEEDS))
     arguments.add_argument("--part", nargs="*", default=[*SHARES, *TARGETS], choices=[*SHARES, *TARGETS])
     arguments.add_argument("--images", type=int, help="so many test images for everybody; all by default")
-    arguments.add_argument("--proof-images", type=int, help="so many test images for our proof; all by default")
     arguments.add_argument("--alone", action="store_true", help="no rivals in the parts of the whole network")
     arguments.add_argument("--summary", action="store_true", help="only sum up")
     given = arguments.parse_args()
@@ -807,7 +803,7 @@ def main() -> None:
             missing = [p for p, f in files.items() if not f.exists() or '"done": true' not in f.read_text("utf-8")]
             if not missing or not folder.exists():
                 continue
-            subject = Subject(folder, given.data, seed, given.images, given.proof_images)
+            subject = Subject(folder, given.data, seed, given.images)
             for part in missing:
                 cell(subject, part, files[part], alone=given.alone)
     if given.summary:
