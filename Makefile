@@ -43,7 +43,7 @@ bench: $(STAMP)
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/needed_resnet50.py
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/bending_cost.py
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/folding.py
-	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_resnet50.py
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_cost.py --data $(DATA)
 
 # What netcaliper reads of timm and transformers, and what it can cut; goes on where it was stopped.
 coverage: $(STAMP)
