@@ -67,7 +67,6 @@ study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linearization_cifar.py --data $(DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/translation.py --data $(TEXTS)
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_train.py --data $(DATA)
-	$(BIN)/python -m pip install --quiet --no-deps torch-pruning==1.6.1
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_peers.py --data $(DATA)
 	$(BIN)/python benchmarks/shrink_peers.py --summary
 

@@ -114,7 +114,7 @@ def measure(name: str, data: str) -> dict[str, Any]:
         "asked for": {key: value for key, value in asked.items() if isinstance(value, float)},
         "parameters left": round(proof.parameters_after / proof.parameters_before, 4),
         "multiply-adds left": round(proof.macs_after / proof.macs_before, 4),
-        "agreement": [round(proof.agreement, 4), round(proof.agreement_low, 4)],
+        "agreement": [proof.agreement, proof.agreement_low],
         "target met": proof.target_met,
         "why": plan.why,
         "dimensions that lost units": len(plan.removed),
