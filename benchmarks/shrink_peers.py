@@ -725,7 +725,7 @@ def summary(out: Path) -> None:
     print("\n".join(tables))
 
 
-SORTS = ("ours", "other units, our refit", "BatchNorm estimated anew, or merged", "other removal")
+SORTS = ("ours", "other units, our refit", "BatchNorm anew, or merged", "other removal")
 """Sorts of methods in the picture."""
 
 
@@ -753,18 +753,15 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
                     points.append(here | {"x": row["parameters"], "y": row["agreement"] / 100})
     for drawn in (lines, points):
         drawn.sort(key=lambda one: -SORTS.index(one["sort"]))  # ours last, on top
-    color = alt.Color("sort:N", title=None, sort=list(SORTS), scale=alt.Scale(domain=list(SORTS), range=COLORS))
+    legend = alt.Legend(title=None, orient="bottom", direction="horizontal", columns=2, labelLimit=0)
+    color = alt.Color("sort:N", legend=legend, sort=list(SORTS), scale=alt.Scale(domain=list(SORTS), range=COLORS))
     column = alt.Column("network:N", title=None, sort=list(SPECS))
-    stay = alt.X(
-        "stay:Q", title="share of the inner channels that stay", axis=alt.Axis(values=[0.25, 0.5, 1], format="%")
-    )
+    stay = alt.X("stay:Q", title="inner channels that stay", axis=alt.Axis(values=[0.25, 0.5, 1], format="%"))
     accuracy = alt.Y("y:Q", title="test accuracy, %").scale(zero=False)
     upper = alt.Chart(alt.Data(values=lines)).mark_line(point=True, opacity=0.8).encode(
         x=stay.scale(reverse=True), y=accuracy, color=color, detail="method:N"
     )  # fmt: skip
-    left = alt.X("x:Q", title="share of all parameters that is left", axis=alt.Axis(format="%", tickCount=4)).scale(
-        reverse=True, zero=False
-    )
+    left = alt.X("x:Q", title="parameters left", axis=alt.Axis(format="%", tickCount=4)).scale(reverse=True, zero=False)
     agreement = alt.Y("y:Q", title="agreement with the original").scale(domain=[0.6, 1], clamp=True)
     lower = alt.Chart(alt.Data(values=points)).mark_point(filled=True, opacity=0.8).encode(
         x=left, y=agreement, color=color
