@@ -753,7 +753,7 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
                     points.append(here | {"x": row["parameters"], "y": row["agreement"] / 100})
     for drawn in (lines, points):
         drawn.sort(key=lambda one: -SORTS.index(one["sort"]))  # ours last, on top
-    legend = alt.Legend(title=None, orient="bottom", direction="horizontal", columns=2, labelLimit=0)
+    legend = alt.Legend(title=None, orient="bottom", direction="horizontal", columns=2, columnPadding=30, labelLimit=0)
     color = alt.Color("sort:N", legend=legend, sort=list(SORTS), scale=alt.Scale(domain=list(SORTS), range=COLORS))
     column = alt.Column("network:N", title=None, sort=list(SPECS))
     stay = alt.X("stay:Q", title="inner channels that stay", axis=alt.Axis(values=[0.25, 0.5, 1], format="%"))
