@@ -67,7 +67,7 @@ study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/linearization_cifar.py --data $(DATA)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/translation.py --data $(TEXTS)
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_train.py --data $(DATA)
-	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_peers.py --data $(DATA)
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_peers.py --data $(DATA) --images 3000
 	$(BIN)/python benchmarks/shrink_peers.py --summary
 
 STUDIES := frivolous_units wide_and_deep nonlinear_advantage effective_size

@@ -24,7 +24,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import table
@@ -145,8 +144,7 @@ def main() -> None:
         torch.set_num_threads(THREADS)
         print(json.dumps(measure(given.measure, given.data)))
         return
-    kept = table.ROOT / "results" / f"{Path(__file__).stem}.json"
-    found = json.loads(kept.read_text(encoding="utf-8"))["networks"] if kept.exists() else {}
+    found = table.read(__file__).get("networks", {})
     for name in given.only:
         command = [sys.executable, __file__, "--measure", name, "--data", given.data]
         environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}

@@ -34,6 +34,7 @@ from coverage_models import ENTRIES, Entry
 
 import netcaliper as nc
 from netcaliper.errors import CutRefused
+from netcaliper.study.run import read_shard
 from netcaliper.surgery.cut import cut_checked
 from netcaliper.surgery.masking import masked
 from netcaliper.trace.graph import Graph
@@ -155,15 +156,14 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=LIMIT, metavar="SECONDS")
     parser.add_argument("--again", action="store_true")
     given = parser.parse_args()
-    part, of = map(int, given.shard.split("/"))
-    kept = table.ROOT / "results" / f"{Path(__file__).stem}.json"
-    before = json.loads(kept.read_text(encoding="utf-8"))["by model"] if kept.exists() and not given.again else {}
+    part, of = read_shard(given.shard)
+    before = table.read(__file__).get("by model", {})
     torch.set_num_threads(1)
     import_timm()
     import_transformers()
     for number, name in enumerate(given.only, 1):
         file = file_of(name)
-        if number % of == part % of and name not in before and (given.again or not file.exists()):
+        if number % of == part % of and (given.again or not (name in before or file.exists())):
             file.parent.mkdir(parents=True, exist_ok=True)
             in_process(alone, name, file, given.limit)
             one = json.loads(file.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ ResNet-20, the AlexNet-like network at width 1/2, ResNet-14 of four times the wi
 residual networks and the AlexNet by momentum with a cosine, the ViT by AdamW. A seed is the initial weights, the order
 and the augmentation. A checkpoint that is there is not trained again, and an interrupted training goes on where it was.
 
-Cost on one core, minutes a seed: ResNet-14 x4 15, ResNet-20 7, the ViT 8, the AlexNet 3; 1.6 hours in all. With
+Cost on one core, about, minutes a seed: ResNet-14 x4 15, ResNet-20 7, the ViT 8, the AlexNet 3; 1.6 hours in all. With
 ``--size 32`` (the images as they are) four times that.
 """
 

@@ -9,12 +9,14 @@
 import re
 from pathlib import Path
 
+import table
+
 from netcaliper.reading.study import StudyReading
 from netcaliper.reading.study_file import read_study
 from netcaliper.reading.study_headline import computed, headline
 from netcaliper.report.study_tables import ClaimRow, claim_rows
 
-FOLDER = Path(__file__).resolve().parent.parent / "results" / "studies"
+FOLDER = table.ROOT / "results" / "studies"
 HEAD = """# What the studies say
 
 Every claim was written into its study file before the runs: statistic, threshold, fewest seeds. ✓ holds: the whole 95 %

@@ -16,6 +16,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import table
+
 from netcaliper.reading.whole_file import write_whole
 from netcaliper.study.cell import Cell
 from netcaliper.study.cell_folder import CELL, COST, DONE, ROWS, cell_folder, is_done
@@ -23,7 +25,6 @@ from netcaliper.study.file.grid import cells
 from netcaliper.study.file.schema import load_study
 from netcaliper.study.folder import Asked, prepare
 
-ROOT = Path(__file__).resolve().parent.parent
 PARTS = (CELL, ROWS, COST, DONE)  # DONE last, as the cell itself writes it
 
 
@@ -69,10 +70,13 @@ def main() -> None:
     given = parser.parse_args()
     study = load_study(given.study, given.scale)
     name = f"{study.name}-{study.scale}"
-    root, file = ROOT / "out" / "studies" / name, ROOT / "results" / "studies" / name / "cells.jsonl"
+    root, file = (table.ROOT / part / "studies" / name for part in ("out", "results"))
+    file /= "cells.jsonl"
     prepare(root, given.study.read_bytes(), Asked(study.name, study.scale))
     number = (keep if given.do == "keep" else restore)(cells(study), root, file)
-    print(f"{name}: {number} cells {'kept in ' + str(file.relative_to(ROOT)) if given.do == 'keep' else 'put back'}")
+    print(
+        f"{name}: {number} cells {'kept in ' + str(file.relative_to(table.ROOT)) if given.do == 'keep' else 'put back'}"
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,16 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 
+def _path(script: str) -> Path:
+    return ROOT / "results" / f"{Path(script).stem}.json"
+
+
+def read(script: str) -> dict[str, Any]:
+    """Return the results of a script as they were last written, for one that goes on from there; empty if never."""
+    path = _path(script)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def write(script: str, results: Mapping[str, Any]) -> None:
     """Write the results of a script and print them.
 
@@ -29,7 +39,7 @@ def write(script: str, results: Mapping[str, Any]) -> None:
         "versions": {"python": platform.python_version()} | {name: version(name) for name in libraries},
         **results,
     }
-    path = ROOT / "results" / f"{stem}.json"
+    path = _path(script)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=2))
