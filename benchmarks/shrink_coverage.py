@@ -71,10 +71,6 @@ def cutting(graph: Graph, name: str) -> dict[str, Any]:
         gone = np.zeros(dimension.units, dtype=bool)
         count = min(max(1, round(SHARE * len(free))), dimension.units - 1)
         gone[rng.permutation(free)[:count]] = True
-        if dimension.group is not None:
-            gone[:] = False  # as many of every group: the first that can go
-            for group in np.unique(dimension.group):
-                gone[free[dimension.group[free] == group][:1]] = True
         removed = {dimension.name: gone}
         try:
             result = cut_checked(graph, removed, masked(tensors, structure, removed))

@@ -15,12 +15,12 @@ def holder(name, axis, role: Any = "row", unit=None, units=0):
     return Holder(tuple(name.split(",")), axis, role, np.arange(units) if unit is None else np.asarray(unit))
 
 
-def dimension(name, units, *places, kind: Any = "inner", norms=(), group=None):
+def dimension(name, units, *places, kind: Any = "inner", norms=()):
     """Return a dimension; a place is (tensor, axis, role) or (tensor, axis, role, unit of every index)."""
     holders = tuple(holder(*place, units=units) for place in places)
     return Dimension(
         name, kind, units, holders, (), {}, tuple(Norm(path, path, what, "", np.arange(units)) for path, what in norms),
-        np.zeros(units, dtype=bool), "", None if group is None else np.asarray(group),
+        np.zeros(units, dtype=bool), "",
     )  # fmt: skip
 
 

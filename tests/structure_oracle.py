@@ -8,25 +8,19 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from netcaliper.trace.graph import Graph
-from netcaliper.trace.structure import Dimension, Holder
+from netcaliper.trace.structure import Dimension
 
 Taken = np.ndarray
 
 
 def random_units(dimension: Dimension, rng: np.random.Generator) -> Taken:
-    """Return a random set of units that may go: at least one, never all, as many of every group."""
+    """Return a random set of units that may go: at least one, never all."""
     free = ~dimension.frozen
-    if dimension.group is None:
-        taken = free & (rng.random(dimension.units) < 0.5)
-        taken[rng.choice(np.flatnonzero(free))] = True
-        for holder in dimension.holders:  # one concatenated part may not go as a whole
-            if ((holder.unit >= 0) & taken[holder.unit]).all():
-                taken[holder.unit[rng.integers(len(holder.unit))]] = False
-        return taken
-    groups = [np.flatnonzero(dimension.group == one) for one in np.unique(dimension.group)]
-    count = rng.integers(1, len(groups[0]))
-    taken = np.zeros(dimension.units, dtype=bool)
-    taken[np.concatenate([rng.permutation(group)[:count] for group in groups])] = True
+    taken = free & (rng.random(dimension.units) < 0.5)
+    taken[rng.choice(np.flatnonzero(free))] = True
+    for holder in dimension.holders:  # one concatenated part may not go as a whole
+        if ((holder.unit >= 0) & taken[holder.unit]).all():
+            taken[holder.unit[rng.integers(len(holder.unit))]] = False
     return taken
 
 
@@ -37,16 +31,9 @@ def state_without(graph: Graph, dimension: Dimension, taken: Taken, roles: tuple
         if holder.role in roles:
             for name in holder.names:
                 if name in state and not name.endswith("running_var"):
-                    _zero(state[name], holder, taken)
+                    gone = np.flatnonzero((holder.unit >= 0) & taken[holder.unit])
+                    state[name].index_fill_(holder.axis, torch.as_tensor(gone), 0)
     return state
-
-
-def _zero(tensor: Tensor, holder: Holder, taken: Taken) -> None:
-    gone = np.flatnonzero((holder.unit >= 0) & taken[holder.unit])
-    each = tensor.shape[holder.axis]
-    for block, rows in enumerate(tensor.chunk(len(holder.unit) // each) if len(holder.unit) > each else [tensor]):
-        own = gone[(gone >= block * each) & (gone < (block + 1) * each)] - block * each
-        rows.index_fill_(holder.axis, torch.as_tensor(own), 0)
 
 
 def outputs(graph: Graph, state: dict[str, Tensor]) -> list[Tensor]:
@@ -86,7 +73,7 @@ def check_holders(graph: Graph) -> None:
         assert {"row", "column"} & {holder.role for holder in dimension.holders}
         for holder in dimension.holders:
             size = tensors[holder.names[0]].shape[holder.axis]
-            assert len(holder.unit) == size or (dimension.group is not None and len(holder.unit) % size == 0)
+            assert len(holder.unit) == size
             assert holder.unit.max() < dimension.units
             for name in holder.names:
                 assert tensors[name].data_ptr() == tensors[holder.names[0]].data_ptr()

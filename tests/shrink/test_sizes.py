@@ -43,7 +43,7 @@ def paths(graph: Graph, seed: int) -> list[UnitPath]:
     rng = np.random.default_rng(seed)
     found = []
     for d in graph.structure.dimensions:
-        if d.group is None and all(norm.kind == "rms_norm" for norm in d.norms) and (~d.frozen).any():
+        if all(norm.kind == "rms_norm" for norm in d.norms) and (~d.frozen).any():
             order = rng.permutation(np.flatnonzero(~d.frozen))[: max(1, d.units // 2 - 1)]
             found.append(UnitPath(d, order, np.sort(rng.random(len(order) + 1))))
     return found

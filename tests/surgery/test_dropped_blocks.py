@@ -1,5 +1,7 @@
 """Residual blocks left out of the module, against the graph with their branches at zero."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -11,27 +13,12 @@ from cut_structures import structure
 from netcaliper.errors import CutRefused, InputError
 from netcaliper.surgery.answers import difference
 from netcaliper.surgery.cut import cut_checked
-from netcaliper.surgery.dropped_blocks import replacements
-from netcaliper.surgery.stand_ins import First, Zero, put_in
+from netcaliper.surgery.dropped_blocks import _TRIALS, replacements
 from netcaliper.trace.residual import residual_blocks
 from netcaliper.zoo.resnet import ResNet
 from netcaliper.zoo.vit import ViT
 from networks import randomized
 from timm_models import import_transformers
-
-
-def test_first_and_zero_take_what_the_module_took():
-    x = torch.randn(2, 3)
-    assert First()(x, 1, mask=None) is x
-    assert First()(hidden_states=x, mask=None) is x
-    assert torch.equal(Zero()(x, x), torch.zeros(2, 3))
-
-
-def test_put_in_replaces_by_path_and_keeps_the_mode():
-    model: Any = nn.Sequential(nn.Sequential(nn.Linear(2, 2)), nn.ReLU()).eval()
-    put_in(model, {"0.0": "zero"})
-    assert isinstance(model[0][0], Zero)
-    assert not model[0][0].training
 
 
 def test_a_block_behind_a_relu_becomes_the_identity():
@@ -146,3 +133,14 @@ def test_names_that_are_no_droppable_blocks_are_refused():
     with pytest.raises(InputError, match="shortcut"):
         replacements(graph, [first.name])
     assert replacements(graph, []) == {}
+
+
+def test_what_blocks_are_tried_on_goes_with_the_graph():
+    model = randomized(ResNet(depth=14, width=0.25, size=8), 0)
+    graph = nc.trace(model, torch.randn(3, 3, 8, 8))
+    replacements(graph, [next(block.name for block in residual_blocks(graph).blocks if block.reason is None)])
+    assert graph in _TRIALS
+    held = weakref.ref(_TRIALS[graph])
+    del graph
+    gc.collect()
+    assert held() is None

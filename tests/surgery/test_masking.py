@@ -93,10 +93,3 @@ def test_one_unit_has_to_be_left():
     with pytest.raises(CutRefused, match="all 4 units of `2`") as caught:
         masked(state_of(NET), structure(CHANNELS), {"2": gone(4, 0, 1, 2, 3)})
     assert caught.value.dimensions == ("2",)
-
-
-def test_groups_lose_as_many_each():
-    grouped = structure(dimension("g", 4, ("w", 0), group=[0, 0, 1, 1]))
-    masked({"w": torch.ones(4)}, grouped, {"g": gone(4, 0, 3)})
-    with pytest.raises(CutRefused, match="as many units in every group"):
-        masked({"w": torch.ones(4)}, grouped, {"g": gone(4, 0, 1)})

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bestiary import Comparing, Lstm, ReusedRelu, TiedAutoencoder, Unknown
+from netcaliper.surgery.cut import cut_checked
 from netcaliper.trace.ids import NONE
 from netcaliper.trace.row_flow import tensor_key
 from netcaliper.trace.structure import Structure
@@ -122,14 +124,16 @@ def test_units_beside_the_input_are_its_neighbors_only() -> None:
     assert consumer.unit_of_column.tolist() == [NONE] * 4 + [0, 1, 2]
 
 
-def test_as_many_channels_must_go_from_every_group() -> None:
+def test_channels_at_one_place_of_all_groups_are_one_unit() -> None:
     layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3, groups=2), nn.ReLU(), nn.Conv2d(6, 2, 1), nn.Flatten()]
-    before, after = structure(nn.Sequential(*layers), 2, 3, 7, 7).dimensions
-    assert before.group is not None
-    assert after.group is not None
-    assert (before.group.tolist(), after.group.tolist()) == ([0, 0, 1, 1], [0, 0, 0, 1, 1, 1])
+    graph = trace(nn.Sequential(*layers).eval(), torch.randn(2, 3, 7, 7))
+    before, after = graph.structure.dimensions
+    assert (before.sites["1"].tolist(), after.sites["3"].tolist()) == ([0, 1, 0, 1], [0, 1, 2, 0, 1, 2])
     columns = next(holder for holder in before.holders if holder.role == "column")
-    assert (columns.names, columns.axis, columns.unit.tolist()) == (("2.weight",), 1, [0, 1, 2, 3])
+    assert (columns.names, columns.axis, columns.unit.tolist()) == (("2.weight",), 1, [0, 1])
+    gone = {before.name: np.array([True, False]), after.name: np.array([False, True, False])}
+    small: Any = cut_checked(graph, gone).module
+    assert (small[2].groups, small[2].in_channels, small[2].out_channels) == (2, 2, 4)
 
 
 @pytest.mark.parametrize("fused", [True, False])

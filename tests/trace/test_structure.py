@@ -126,8 +126,6 @@ def test_dimensions_of_known_architectures(name: str) -> None:
     assert of_streams == norms
     assert graph.structure.refused == ()
     assert not any(dimension.frozen.any() for dimension in graph.structure.dimensions)
-    grouped = [dimension.group is not None for dimension in graph.structure.dimensions]
-    assert sum(grouped) == (8 if name == "resnext" else 0), "before and after the grouped convolution of every block"
 
 
 def test_resnet20_has_a_stem_nine_inner_dimensions_and_three_streams() -> None:

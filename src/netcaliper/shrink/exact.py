@@ -98,7 +98,7 @@ class _Search:
         skip: Sequence[str],
     ) -> None:
         self.graph, self.calls, self.held, self.skip = graph, calls, held, skip
-        self.dimensions = [d for d in dimensions if d.kind != "heads" and d.group is None and self._plain(d)]
+        self.dimensions = [d for d in dimensions if d.kind != "heads" and self._plain(d)]
         self.removed = {d.name: np.zeros(d.units, dtype=bool) for d in self.dimensions}
         self.state = dict(graph.program.tensors)
         self.steps: list[ExactStep] = []

@@ -153,8 +153,6 @@ def unfit(dimension: Dimension, calls: Mapping[str, Call], refused: Mapping[str,
     for norm in dimension.norms:
         if norm.kind not in ("rms_norm", "layer_norm"):
             return f"{norm.name} takes statistics over its units that cannot be followed"
-    if dimension.group is not None:
-        return "it is read or made by a convolution in groups, which would have to lose as many units each"
     return None
 
 

@@ -11,6 +11,7 @@ both at the outputs and where the block ends, for little of a block may reach th
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from torch.fx import Node
 from netcaliper.errors import CutRefused, InputError
 from netcaliper.surgery.answers import answer, difference
 from netcaliper.surgery.cuts import tensor_at
-from netcaliper.surgery.stand_ins import Replacement, put_in
+from netcaliper.surgery.stand_ins import Replacement, put_in_for_now
 from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import NODE, Graph
 from netcaliper.trace.names import operation
@@ -44,17 +45,41 @@ def replacements(graph: Graph, dropped: Sequence[str]) -> dict[str, Replacement]
     return _Search(graph, dropped).result() if dropped else {}
 
 
+class _Trial:
+    """A network with other weights, on which replacements are tried."""
+
+    def __init__(self, graph: Graph) -> None:
+        shaken = _shaken(graph)
+        self.graph = graph.with_state({**graph.program.tensors, **shaken})
+        self.model = copy.deepcopy(graph.model)
+        with torch.no_grad():
+            for name, value in shaken.items():
+                cast(Tensor, tensor_at(self.model, name)).copy_(value)
+        self.modules = dict(self.model.named_modules())
+        self.other = _other_outputs(self.model, graph.example)
+
+    def answers(self, replaced: Mapping[str, Replacement], path: str) -> tuple[Any, list[Any]]:
+        """Return the answer with modules replaced, and what the module at a path gives then."""
+        local: list[Any] = []
+        with put_in_for_now(self.model, replaced):
+            at = self.model.get_submodule(path)
+            hook = at.register_forward_hook(lambda _, args, output: local.append(output)) if path else None
+            try:
+                return answer(self.model, self.graph.example), local
+            finally:
+                if hook is not None:
+                    hook.remove()
+
+
+_TRIALS: WeakKeyDictionary[Graph, _Trial] = WeakKeyDictionary()
+"""What is the same for all blocks of a graph, made once: every block is tried by itself first."""
+
+
 class _Search:
     """What stands where so far, and how the answer must be."""
 
     def __init__(self, graph: Graph, dropped: Sequence[str]) -> None:
         self.graph = graph
-        shaken = _shaken(graph)
-        self.shaken = graph.with_state({**graph.program.tensors, **shaken})
-        self.model = copy.deepcopy(graph.model)
-        with torch.no_grad():
-            for name, value in shaken.items():
-                cast(Tensor, tensor_at(self.model, name)).copy_(value)
         self.blocks = residual_blocks(graph).blocks
         known = {block.name: block for block in self.blocks}
         for name in dropped:
@@ -63,13 +88,12 @@ class _Search:
                 raise InputError(f"`dropped` must name blocks that can be left out, got {name!r}: {reason}")
         self.dropped = [block for block in self.blocks if block.name in dropped]
         self.nodes = {node.name: node for node in graph.exported.program.graph.nodes}
-        self.modules = dict(graph.model.named_modules())
         self.used: dict[str, list[Node]] = {}
         """By path of a module all nodes that it (or what is in it) makes."""
         for step in graph.program.steps:
             for path in _paths(step.node):
                 self.used.setdefault(path, []).append(step.node)
-        self.other = _other_outputs(graph)
+        self.trial = _TRIALS.get(graph) or _TRIALS.setdefault(graph, _Trial(graph))
         self.replaced: dict[str, Replacement] = {}
         self.zeroed: list[ResidualBlock] = []
         self.problems: list[str] = []
@@ -144,7 +168,8 @@ class _Search:
         return region
 
     def _weights(self, path: str) -> int:
-        return sum(weight.numel() for weight in self.modules[path].parameters()) if path in self.modules else 0
+        modules = self.trial.modules
+        return sum(weight.numel() for weight in modules[path].parameters()) if path in modules else 0
 
     def _same(self, replaced: Mapping[str, Replacement], zeroed: Sequence[ResidualBlock], around: str) -> bool:
         """Tell whether the module with the replacements answers as the graph does with these branches at zero.
@@ -155,20 +180,20 @@ class _Search:
             around: path of the module whose output is compared too, empty for none.
         """
         path, kind = list(replaced.items())[-1]
-        if path not in self.modules:
+        if path not in self.trial.modules:
             return False
-        if path in self.other:  # what unpacks it could take zeros apart along the examples without a word
-            self.problems.append(f"`{path}` returns {self.other[path]}")
+        if path in self.trial.other:  # what unpacks it could take zeros apart along the examples without a word
+            self.problems.append(f"`{path}` returns {self.trial.other[path]}")
             return False
         ends = self._ends(around)
         seen: list[Tensor] = []
-        expected = self.shaken.run(
+        expected = self.trial.graph.run(
             self.graph.example,
             taps={NODE + name: lambda value, *_: seen.append(value.clone()) for name in ends},
             overrides={NODE + each.branch: torch.zeros_like for each in zeroed},
         ).output
         try:
-            found, local = _answers(_shell(self.model, replaced), around if ends else "", self.graph.example)
+            found, local = self.trial.answers(replaced, around if ends else "")
             gap = max(difference(expected, found), difference(seen, local) if ends else 0.0)
         except Exception as failure:
             words = (str(failure).splitlines() or [""])[0]
@@ -183,15 +208,7 @@ class _Search:
         """Return the node that a module gives back, if it gives back one that is read outside of it."""
         inside = set(self.used.get(path, ()))
         ends = [node.name for node in self.used.get(path, ()) if any(user not in inside for user in node.users)]
-        return ends if len(ends) == 1 and path not in self.other else []
-
-
-def _answers(module: nn.Module, path: str, batch: Batch) -> tuple[Any, list[Any]]:
-    """Return the answer of a module, and what the module in it at a path gives."""
-    local: list[Any] = []
-    if path:
-        module.get_submodule(path).register_forward_hook(lambda _, args, output: local.append(output))
-    return answer(module, batch), local
+        return ends if len(ends) == 1 and path not in self.trial.other else []
 
 
 def _shaken(graph: Graph) -> dict[str, Tensor]:
@@ -217,15 +234,7 @@ def _shaken(graph: Graph) -> dict[str, Tensor]:
     return found
 
 
-def _shell(model: nn.Module, replaced: Mapping[str, Replacement]) -> nn.Module:
-    """Return a copy of a model with modules replaced, over the same weights."""
-    memo: dict[int, Any] = {id(each): each for each in (*model.parameters(), *model.buffers())}
-    shell = copy.deepcopy(model, memo)
-    put_in(shell, replaced)
-    return shell
-
-
-def _other_outputs(graph: Graph) -> dict[str, str]:
+def _other_outputs(model: nn.Module, batch: Batch) -> dict[str, str]:
     """Return what modules give that do not give one tensor of the shape of their first input, by path."""
     other: dict[str, str] = {}
 
@@ -240,10 +249,10 @@ def _other_outputs(graph: Graph) -> dict[str, str]:
         module.register_forward_hook(
             lambda _, args, kwargs, output, path=path: look(path, args, kwargs, output), with_kwargs=True
         )
-        for path, module in graph.model.named_modules()
+        for path, module in model.named_modules()
     ]
     try:
-        answer(graph.model, graph.example)
+        answer(model, batch)
     finally:
         for hook in hooks:
             hook.remove()

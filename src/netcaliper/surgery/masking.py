@@ -29,7 +29,7 @@ def masked(state: Mapping[str, Tensor], structure: Structure, removed: Removed) 
 
     Raises:
         InputError: an unknown dimension, or one with another number of units, a frozen unit.
-        CutRefused: nothing would be left of a dimension, or not as many of every group.
+        CutRefused: nothing would be left of a dimension.
     """
     result = dict(state)
     copies: dict[int, Tensor] = {}
@@ -78,14 +78,6 @@ def checked(structure: Structure, removed: Removed) -> list[Dimension]:
                 f"units of `{name}`; keep one of them",
                 (name,),
             )
-        if dimension.group is not None:
-            counts = np.bincount(dimension.group[gone], minlength=int(dimension.group.max()) + 1)
-            if counts.min() != counts.max():
-                raise CutRefused(
-                    f"`{name}` must lose as many units in every group of its convolution, got from {counts.min()} to "
-                    f"{counts.max()}; the units stay",
-                    (name,),
-                )
     return [dimension for name, dimension in known.items() if name in removed and removed[name].any()]
 
 

@@ -1,6 +1,7 @@
 """What can stand in the place of a module that is left out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -33,3 +34,17 @@ def put_in(module: nn.Module, replaced: Mapping[str, Replacement]) -> None:
     """Replace modules by path, in place."""
     for path, kind in replaced.items():
         module.set_submodule(path, STAND_INS[kind]().train(module.training))
+
+
+@contextmanager
+def put_in_for_now(module: nn.Module, replaced: Mapping[str, Replacement]) -> Iterator[None]:
+    """Replace modules by path, in place, and put the old ones back at the end."""
+    old: dict[str, nn.Module] = {}
+    try:
+        for path, kind in replaced.items():
+            old[path] = module.get_submodule(path)
+            put_in(module, {path: kind})
+        yield
+    finally:
+        for path, one in reversed(old.items()):
+            module.set_submodule(path, one)

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import nn
 
 from netcaliper.trace.export import Exported
@@ -56,7 +56,6 @@ class _Assembly:
         self._reads = _Lines((read, self._classes(read.rows)) for read in flow.read)
         self._heads = _Lines((heads.name, self._classes(heads.rows)) for heads in flow.heads)
         self._norms = _Lines((norm, self._classes(rows)) for norm, rows in flow.norms)
-        self._groups = _Lines((number, self._classes(rows)) for number, (rows, _) in enumerate(flow.groups))
         self._why = self._frozen()
         names: dict[tuple[object, ...], list[str]] = {}
         for name, tensor in [
@@ -98,8 +97,8 @@ class _Assembly:
 
     def structure(self) -> Structure:
         """Return the dimensions, in the order in which the graph makes their units."""
-        tables = (self._made, self._axes, self._sites, self._reads, self._heads, self._norms, self._groups)
-        _, home = components([np.unique(line[line >= 0]) for table in tables[:-2] for _, line in table.lines])
+        tables = (self._made, self._axes, self._sites, self._reads, self._heads, self._norms)
+        _, home = components([np.unique(line[line >= 0]) for table in tables[:-1] for _, line in table.lines])
         for table in tables:
             table.sort(home)
         dimensions: list[Dimension] = []
@@ -135,10 +134,6 @@ class _Assembly:
         unit = _numbering(first, component)
         frozen = np.array([one in self._why for one in unit])
         reasons = [self._why[one] for one in unit if one in self._why]
-        group, clash = self._group(where, unit)
-        if clash.any():
-            frozen |= clash
-            reasons.append("two convolutions have other groups of them")
         if streams and heads:
             frozen[:] = True
             reasons.append("they are heads of an attention and in a residual stream at once")
@@ -162,7 +157,6 @@ class _Assembly:
             norms=tuple(replace(norm, unit=_mapped(line, unit)) for norm, line in self._norms.of(where)),
             frozen=frozen,
             why_frozen=_told(reasons),
-            group=group,
         )
 
     def _role(self, name: str, axis: int) -> Role:
@@ -170,20 +164,6 @@ class _Assembly:
         if bool(torch.isin(rows, self._column_rows).any()):
             return "column"
         return "row" if bool(torch.isin(rows, self._made_rows).any()) else "ride"
-
-    def _group(self, where: int, unit: Mapping[int, int]) -> tuple[Line | None, Bool[np.ndarray, " units"]]:
-        """Return the group of every unit, and the units on which grouped convolutions do not agree."""
-        group = None
-        clash = np.zeros(len(unit), dtype=bool)
-        for number, line in self._groups.of(where):
-            own = self._flow.groups[number][1].numpy()
-            units = _mapped(line, unit)
-            of_unit = np.full(len(unit), -1)
-            of_unit[units[units >= 0]] = own[units >= 0]
-            clash[units[(units >= 0) & (of_unit[units] != own)]] = True
-            group = of_unit if group is None else group
-            clash |= (group != of_unit) | (of_unit < 0)
-        return (None if clash.any() else group), clash
 
 
 class _Lines(Generic[Key]):

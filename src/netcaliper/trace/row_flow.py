@@ -81,8 +81,7 @@ class RowFlow:
         self.rows = Rows()
         self.values: dict[str, Carried | list[Carried]] = {}
         self.axis_rows: dict[tuple[str, int], Ids] = {}
-        """Rows along every axis of every parameter, by the first of its names; of a grouped convolution's columns those
-        of all its input channels."""
+        """Rows along every axis of every parameter, by the first of its names."""
         self.made: list[tuple[str, Ids]] = []
         """Names of weighted calls and the rows that they make."""
         self.read: list[Read] = []
@@ -90,8 +89,6 @@ class RowFlow:
         self.norms: list[tuple[Norm, Ids]] = []
         self.heads: list[Heads] = []
         self.cutting = Cutting()
-        self.groups: list[tuple[Ids, Tensor]] = []
-        """Rows that lie along the channels of a grouped convolution, and the group of each."""
         self._program = program
         nodes = [step.node for step in program.steps]
         placeholders = [n for n in nodes[0].graph.nodes if n.op == "placeholder"] if nodes else []
@@ -294,7 +291,11 @@ class RowFlow:
     def _grouped(
         self, weighted: Weighted, name: str, node: Node, x: Carried, weight: Carried, made: Ids | None
     ) -> tuple[Ids | RowLayer | None, tuple[RowLayer, ...]]:
-        """Let a grouped convolution read: as many rows must go from each group; filters of single channels ride."""
+        """Let a grouped convolution read: filters of single channels ride with them.
+
+        Otherwise every group must lose as many channels, and the weight has one column for the channels at one place of
+        all groups: these are one unit.
+        """
         axis = weighted.reads % len(x.shape)
         channels, groups = x.shape[axis], weighted.groups
         x = self.rows.without(x, range(axis + 1, len(x.shape)), f"{name} slides over them")
@@ -319,15 +320,15 @@ class RowFlow:
             )
             assert layer is not None
             return RowLayer(made, layer.through), kept
-        first = self._names[tensor_key(self._program.fixed(weighted.weight.name))]
-        own = self.axis_rows.get((first, 1))
-        if own is None or len(own) != channels:
-            own = self.axis_rows[first, 1] = self.rows.classes.fresh(channels)
-        self.rows.tie(own, rows, f"{name} reads them beside what cannot go")
-        self.columns.append(own)
+        columns = self._line(weight, weighted.column_axis)
+        if columns is None:
+            self.rows.freeze(rows, f"{name} reads one channel a group")
+        else:
+            self.rows.tie(columns.repeat(groups), rows, f"{name} reads them beside what cannot go")
+            self.columns.append(columns)
+        each = len(made) // groups
+        self.rows.tie(made, made[:each].repeat(groups), f"{name} has groups of channels that cannot be cut")
         self._reads(weighted, name, node, rows, layer.through if layer else ())
-        for ids in (own, made):
-            self.groups.append((ids, torch.arange(len(ids)) // (len(ids) // groups)))
         return made, kept
 
     # ---- everything else

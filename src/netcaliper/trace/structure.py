@@ -70,7 +70,6 @@ class Dimension:
         norms: normalizations over them, between a producer and a consumer.
         frozen: units that cannot be taken away.
         why_frozen: in words, if there are any.
-        group: where as many must go from every group (grouped convolutions): the group of every unit, else ``None``.
     """
 
     name: str
@@ -82,7 +81,6 @@ class Dimension:
     norms: tuple[Norm, ...]
     frozen: Bool[np.ndarray, " units"]
     why_frozen: str
-    group: Int[np.ndarray, " units"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
