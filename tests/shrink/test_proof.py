@@ -95,3 +95,20 @@ def test_sizes_of_a_module():
     shared[1].weight = shared[0].weight  # type: ignore[index]
     assert parameters(shared) == 9 + 3 + 3
     assert np.isfinite(memory(graph).activations or 0)
+
+
+class Token(nn.Module):
+    """Hands a parameter to a module, as vision transformers do with their class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.head = nn.Parameter(torch.randn(1, 4)), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.token.expand(len(x), -1)) + self.head(x)
+
+
+def test_parameters_that_are_handed_to_modules_are_counted_and_still_ask_for_gradients():
+    graph = nc.trace(Token().eval(), torch.randn(2, 4))
+    assert multiply_adds(graph.model, graph) == 2 * 4 * 3
+    assert all(parameter.requires_grad for parameter in graph.model.parameters())

@@ -4,7 +4,8 @@ Everything that is to be compared runs on every batch as it comes: both modules,
 statistics, and the baselines.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -171,9 +172,22 @@ def runner(module: nn.Module, graph: Graph) -> Run:
 def multiply_adds(module: nn.Module, graph: Graph) -> int:
     """Return the multiply-adds of one example, counted while the module runs."""
     batch = graph.example
-    with FlopCounterMode(display=False) as counter:
+    with _without_gradients(module), FlopCounterMode(display=False) as counter:
         runner(module, graph)(batch)
     return counter.get_total_flops() // 2 // batch.size
+
+
+@contextmanager
+def _without_gradients(module: nn.Module) -> Iterator[None]:
+    """Let no parameter ask for gradients: the counter asks each that is passed to a module for what made it."""
+    asking = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    try:
+        for parameter in asking:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
 
 
 def parameters(module: nn.Module) -> int:
