@@ -59,6 +59,9 @@ class Norm:
 class Dimension:
     """Units that can be taken away one by one.
 
+    Next to a convolution in groups (unless it is depthwise) the channels at one place of all groups are one unit, for
+    every group has to lose as many.
+
     Attributes:
         name: of the site that it belongs to, of a stream the first one in the order of the graph; of heads the name of
             the attention.
