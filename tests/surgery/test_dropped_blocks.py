@@ -144,3 +144,19 @@ def test_what_blocks_are_tried_on_goes_with_the_graph():
     del graph
     gc.collect()
     assert held() is None
+
+
+def test_bounds_at_infinity_are_left_as_they_are():
+    class Clamped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.last = nn.Linear(4, 4), nn.Linear(4, 2)
+            self.register_buffer("bound", torch.tensor([-torch.inf, torch.inf]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            bound: Any = self.bound
+            return self.last(x + torch.relu(self.inner(torch.maximum(x, bound[0]))))
+
+    graph = nc.trace(nn.Sequential(nn.Linear(4, 4), Clamped()).eval(), torch.randn(3, 4))
+    (block,) = residual_blocks(graph).blocks
+    assert replacements(graph, [block.name]) == {"1.inner": "zero"}

@@ -214,7 +214,8 @@ class _Search:
 def _shaken(graph: Graph) -> dict[str, Tensor]:
     """Return the floating-point weights and statistics of a network, each entry moved by about a third of its tensor.
 
-    What is 0 or 1 in every entry (biases, norms as they are made) is moved too; variances stay positive.
+    What is 0 or 1 in every entry (biases, norms as they are made) is moved too; variances stay positive, and what holds
+    infinity (masks, bounds) stays as it is.
     """
     generator = torch.Generator().manual_seed(0)
     found: dict[str, Tensor] = {}
@@ -222,6 +223,8 @@ def _shaken(graph: Graph) -> dict[str, Tensor]:
     for name, tensor in graph.program.tensors.items():
         if not tensor.is_floating_point() or tensor_at(graph.model, name) is None:
             continue
+        if not bool(torch.isfinite(tensor).all()):
+            continue  # masks and bounds
         if id(tensor) not in done:
             noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor)
             old = tensor.detach()
