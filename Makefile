@@ -12,7 +12,7 @@ help:
 	@echo "make test    run every test"
 	@echo "make tiny    the four studies at their smallest scale, on digits: out/tiny/*/report.html (a few minutes)"
 	@echo "make wheel   build the wheel and try it in a clean environment without extras"
-	@echo "make bench   what results/ says, measured again (half an hour)"
+	@echo "make bench   what results/ says, measured again (an hour and a half)"
 	@echo "make coverage  read and cut one model of every family of timm and transformers again (hours; it resumes)"
 	@echo "make scale   what a decoder of a billion parameters takes, and how cost grows (an hour)"
 	@echo "make study   train and read the networks of the studies in results/ (hours; needs CIFAR-10 and Multi30k, see results/README.md)"
@@ -35,7 +35,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/netcaliper demo -o out/demo
 
-# What the README and results/ say, measured again; about half an hour on two cores.
+# What the README and results/ say, measured again; about an hour and a half on two cores.
 bench: $(STAMP)
 	for name in planted_truth provenance in_place static_cost default_reading cka_coverage cka_peers cka_correct blocks predictions exact_shrink; do \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
@@ -44,6 +44,8 @@ bench: $(STAMP)
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/bending_cost.py
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/folding.py
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/shrink_cost.py --data $(DATA)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/study_kills.py
+	$(BIN)/python benchmarks/study_engines.py
 
 # What netcaliper reads of timm and transformers, and what it can cut; goes on where it was stopped.
 coverage: $(STAMP)

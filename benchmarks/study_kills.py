@@ -58,7 +58,7 @@ batch = 64
 """
 KILLS = ["driver"] * 20 + ["worker"] * 20 + ["Ray node"] * 10
 FOLDER = table.ROOT / "out" / "study_kills"
-LONGEST = 6.0
+LONGEST = 20.0
 """Seconds after which a kill comes at the latest, counted from the moment when a cell is being computed."""
 
 

@@ -116,7 +116,7 @@ def test_numbers_equal_the_oracles_on_the_same_rows():
     assert paper.redundant.value == paper_redundancy(calibrate)
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(st.integers(0, 99), st.integers(1, 200), st.integers(0, 3))
 def test_the_batches_do_not_matter(seed, batch, run_seed):
     torch.manual_seed(seed)
@@ -160,7 +160,7 @@ def test_verify_examples_are_not_run():
 
 
 @given(st.permutations(range(12)), st.integers(0, 99))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_the_verdicts_move_with_the_units_and_know_no_scale(order, seed):
     rng = np.random.default_rng(seed)
     model = planted_mlp()
