@@ -40,3 +40,25 @@ def test_frozen_units_stay():
     graph.structure.dimension("1").frozen[:3] = True
     for found in (random_units(graph.structure, REMOVED, 0), smallest_units(graph, REMOVED)):
         assert np.flatnonzero(found["1"]).tolist() == [3, 4, 5]
+
+
+def test_something_is_left_of_every_part_of_a_concatenation():
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other, self.last = nn.Linear(4, 2), nn.Linear(4, 6), nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(torch.relu(torch.cat([self.one(x), self.other(x)], 1)))
+
+    graph = nc.trace(randomized(Branches(), 0), torch.randn(2, 4))
+    (dimension,) = graph.structure.dimensions
+    removed = {dimension.name: np.arange(8) > 1}
+    removed[dimension.name][2] = False  # one of each branch at least: at most six can go
+    removed[dimension.name][1] = True
+    for seed in range(8):
+        for found in (random_units(graph.structure, removed, seed), smallest_units(graph, removed)):
+            gone = found[dimension.name]
+            assert gone.sum() == 6
+            assert gone[:2].sum() == 1
+            assert gone[2:].sum() == 5

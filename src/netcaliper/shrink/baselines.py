@@ -1,23 +1,21 @@
 """What other rules would have taken away: as many units of each, at random or by the size of their weights."""
 
-from collections.abc import Mapping
-
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int
 
+from netcaliper.surgery.masking import Removed, leaving_some
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.structure import Dimension, Structure
-
-Removed = Mapping[str, Bool[np.ndarray, " units"]]
 
 
 def random_units(structure: Structure, removed: Removed, seed: int) -> dict[str, Bool[np.ndarray, " units"]]:
     """Return as many units of every dimension, drawn at random among those that can go."""
     found = {}
     for number, (name, gone) in enumerate(removed.items()):
-        free = np.flatnonzero(~structure.dimension(name).frozen)
+        dimension = structure.dimension(name)
         rng = np.random.default_rng([seed % 2**64, number])
-        found[name] = np.isin(np.arange(len(gone)), rng.permutation(free)[: gone.sum()])
+        order = rng.permutation(np.flatnonzero(~dimension.frozen))
+        found[name] = _as_many(dimension, order, int(gone.sum()))
     return found
 
 
@@ -26,9 +24,16 @@ def smallest_units(graph: Graph, removed: Removed) -> dict[str, Bool[np.ndarray,
     found = {}
     for name, gone in removed.items():
         dimension = graph.structure.dimension(name)
-        size = np.where(dimension.frozen, np.inf, _magnitude(graph, dimension))
-        found[name] = np.isin(np.arange(len(gone)), np.argsort(size, kind="stable")[: gone.sum()])
+        free = np.flatnonzero(~dimension.frozen)
+        order = free[np.argsort(_magnitude(graph, dimension)[free], kind="stable")]
+        found[name] = _as_many(dimension, order, int(gone.sum()))
     return found
+
+
+def _as_many(dimension: Dimension, order: Int[np.ndarray, " free"], count: int) -> Bool[np.ndarray, " units"]:
+    """Return the first units of an order that can go together, so many of them."""
+    may = leaving_some(dimension, order, np.empty(0, dtype=np.int64))
+    return np.isin(np.arange(dimension.units), order[may][:count])
 
 
 def _magnitude(graph: Graph, dimension: Dimension) -> Float64[np.ndarray, " units"]:

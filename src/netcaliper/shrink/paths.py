@@ -22,7 +22,7 @@ from netcaliper.shrink.judge import Judge, without
 from netcaliper.shrink.norms import over_kept
 from netcaliper.stats.block_elimination import Reader, eliminate_blocks, refit
 from netcaliper.stats.covariance import Covariance
-from netcaliper.surgery.masking import masked
+from netcaliper.surgery.masking import leaving_some, masked
 from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import NODE, Graph
 from netcaliper.trace.structure import Dimension
@@ -283,7 +283,7 @@ def _path(
     found = eliminate_blocks(readers, len(free), 0.0, reach=REACH)
     order = np.concatenate([found.order, found.later])
     lost = np.concatenate([found.unexplained, found.later_unexplained])
-    may = _leaving_some(dimension, first, free[order])
+    may = leaving_some(dimension, free[order], first)
     order, lost = order[may], lost[may]
     if not len(order):
         return None
@@ -308,20 +308,3 @@ def _path(
     divergence = judge.judge(without(smaller)).divergence
     loss = u * (divergence / max(u[probe], 1e-12))
     return UnitPath(dimension, np.concatenate([first, free[order]]), np.append(np.zeros(len(first)), loss), len(first))
-
-
-def _leaving_some(
-    dimension: Dimension, first: Int[np.ndarray, " gone"], order: Int[np.ndarray, " steps"]
-) -> Bool[np.ndarray, " steps"]:
-    """Return which units of an order may go so that something is left of every holder (parts of a concatenation)."""
-    left = [np.bincount(h.unit[h.unit >= 0], minlength=dimension.units) for h in dimension.holders]
-    rest = [
-        np.count_nonzero(h.unit < 0) + int(c.sum() - c[first].sum())
-        for h, c in zip(dimension.holders, left, strict=True)
-    ]
-    may = np.zeros(len(order), dtype=bool)
-    for place, unit in enumerate(order):
-        if all(have > counts[unit] for have, counts in zip(rest, left, strict=True)):
-            may[place] = True
-            rest = [have - int(counts[unit]) for have, counts in zip(rest, left, strict=True)]
-    return may

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from netcaliper.errors import CutRefused, InputError
@@ -84,3 +84,28 @@ def checked(structure: Structure, removed: Removed) -> list[Dimension]:
 def entries(unit: np.ndarray, gone: Bool[np.ndarray, " units"]) -> Bool[np.ndarray, " size"]:
     """Return for every index of a holder's axis whether its unit is gone."""
     return np.where(unit >= 0, gone[np.maximum(unit, 0)], False)
+
+
+def leaving_some(
+    dimension: Dimension, order: Int[np.ndarray, " steps"], first: Int[np.ndarray, " gone"]
+) -> Bool[np.ndarray, " steps"]:
+    """Return which units of an order may go, one after the other, so that something is left of every holder.
+
+    A holder of some of the units only is a part of a concatenation.
+
+    Args:
+        dimension: whose units they are.
+        order: units that are to go.
+        first: units that are gone already.
+    """
+    left = [np.bincount(h.unit[h.unit >= 0], minlength=dimension.units) for h in dimension.holders]
+    rest = [
+        np.count_nonzero(h.unit < 0) + int(c.sum() - c[first].sum())
+        for h, c in zip(dimension.holders, left, strict=True)
+    ]
+    may = np.zeros(len(order), dtype=bool)
+    for place, unit in enumerate(order):
+        if all(have > counts[unit] for have, counts in zip(rest, left, strict=True)):
+            may[place] = True
+            rest = [have - int(counts[unit]) for have, counts in zip(rest, left, strict=True)]
+    return may
