@@ -170,3 +170,20 @@ def test_a_batch_norm_along_another_axis_hides_nothing():
     x = torch.randn(8, 5, 5).double()
     graph = nc.trace(model, x)
     assert cut_difference(graph, exact_of(graph, x), x) < 1e-12
+
+
+@pytest.mark.parametrize("what", ["dead", "constant", "duplicate"])
+def test_something_is_left_of_a_branch_that_is_of_no_use(what):
+    """The first of its units stays, and still counts once."""
+    model: Any = randomized(Two().double(), 0)
+    x = torch.randn(8, 4).double()
+    with torch.no_grad():
+        if what == "duplicate":
+            model.a.weight[:], model.a.bias[:] = model.a.weight[0], 1.0
+        else:
+            model.a.weight[:], model.a.bias[:] = 0.0, 0.0 if what == "dead" else 1.0
+    graph = nc.trace(model, x)
+    found = exact_of(graph, x)
+    assert list(gone(found).values()) == [[1, 2, 3, 4, 5]]
+    assert kinds(found) == {what: (1, 2, 3, 4, 5)}
+    assert cut_difference(graph, found, x) < 1e-12

@@ -24,7 +24,7 @@ from torch.fx import Node
 from netcaliper.measure.consumer_input import ConsumerInput, consumer_input
 from netcaliper.shrink.calls import NORMS, Call, makes_channels
 from netcaliper.shrink.held import Held
-from netcaliper.surgery.masking import masked
+from netcaliper.surgery.masking import leaving_some, masked
 from netcaliper.trace.graph import NODE, Graph
 from netcaliper.trace.names import operation
 from netcaliper.trace.site import Consumer
@@ -137,15 +137,14 @@ class _Search:
         for holder in dimension.holders:
             if holder.role == "column":
                 idle &= self._zero(dimension, holder)
-        self._take("dead", dimension, idle)
+        self._take("dead", dimension, self._leaving_some(dimension, idle))
 
     def _constant(self, dimension: Dimension) -> None:
         fixed = self._candidates(dimension)
         for holder in dimension.holders:
             if holder.role == "row":
                 fixed &= self._zero(dimension, holder)
-        if (fixed | self.removed[dimension.name]).all() and fixed.any():
-            fixed[np.flatnonzero(fixed)[0]] = False  # one unit stays
+        fixed = self._leaving_some(dimension, fixed)
         if not fixed.any():
             return
         values = self._values(dimension)
@@ -210,6 +209,8 @@ class _Search:
         pairs = [pair for pair in pairs if self._read_alike(dimension, reads, *pair)]
         gone[:] = False
         gone[[later for _, later in pairs]] = True
+        gone = self._leaving_some(dimension, gone)
+        pairs = [(kept, later) for kept, later in pairs if gone[later]]
         if not pairs:
             return
         for holder in reads:
@@ -222,8 +223,14 @@ class _Search:
     # ---- the state
 
     def _candidates(self, dimension: Dimension) -> Bool[np.ndarray, " units"]:
-        """Return the units that may still go; one always stays."""
+        """Return the units that may still go."""
         return ~dimension.frozen & ~self.removed[dimension.name]
+
+    def _leaving_some(self, dimension: Dimension, units: Bool[np.ndarray, " units"]) -> Bool[np.ndarray, " units"]:
+        """Return the units without those that have to stay so that something is left of every holder: the first."""
+        order = np.flatnonzero(units)[::-1]
+        may = leaving_some(dimension, order, np.flatnonzero(self.removed[dimension.name]))
+        return np.isin(np.arange(dimension.units), order[may])
 
     def _zero(self, dimension: Dimension, holder: Holder) -> Bool[np.ndarray, " units"]:
         """Return the units all of whose entries in a holder are 0."""
@@ -289,10 +296,7 @@ class _Search:
     def _take(
         self, kind: Literal["dead", "constant", "duplicate"], dimension: Dimension, units: Bool[np.ndarray, " units"]
     ) -> None:
-        """Take units away; the last one stays."""
-        units = units & ~self.removed[dimension.name]
-        if units.any() and (units | self.removed[dimension.name]).all():
-            units[np.flatnonzero(units)[0]] = False
+        """Take units away."""
         if not units.any():
             return
         self.removed[dimension.name] |= units
