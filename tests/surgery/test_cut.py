@@ -363,6 +363,21 @@ def test_a_structure_that_is_wrong_is_found_out_by_the_answer():
         cut_checked(traced(model, torch.randn(4, 3), wrong), {"1": gone(2, 1)})
 
 
+def test_large_weights_that_cancel_may_round_as_much_as_they_do_in_the_masked_network():
+    """Sums in another order differ by more than a well-kept network may; float64 tells that nothing is wrong."""
+    first, last = nn.Linear(6, 400), nn.Linear(400, 3)
+    with torch.no_grad():
+        first.weight[200:] = first.weight[:200] + 4e-5
+        first.bias[200:] = first.bias[:200]
+        last.weight *= 1e4
+        last.weight[:, 200:] = -last.weight[:, :200]
+    inner = dimension("1", 400, ("0.weight", 0), ("0.bias", 0, "ride"), ("2.weight", 1, "column"))
+    graph = traced(nn.Sequential(first, nn.Tanh(), last), torch.randn(64, 6), inner)
+    found = cut_checked(graph, {"1": gone(400, *range(37), *range(200, 237))})
+    assert found.differences["float64"] < 1e-9
+    assert 1e-4 < found.differences["own"] < 1e-2
+
+
 def test_an_rms_norm_with_its_eps_in_the_code_is_refused_by_name():
     from networks import RMSNorm
 

@@ -31,6 +31,7 @@ from netcaliper.shrink.record import curve_of, gates_of, refusals, sites_of, ste
 from netcaliper.shrink.search import Choice, search
 from netcaliper.shrink.sizes import Sizes
 from netcaliper.surgery.cut import cut_checked
+from netcaliper.surgery.dropped_blocks import replacements
 from netcaliper.surgery.shrunk_folder import save_shrunk
 from netcaliper.trace.graph import Graph
 
@@ -345,11 +346,11 @@ def _paths(prepared: Prepared, skip: Sequence[str], tell: Tell) -> tuple[list[On
 
 
 def _droppable(graph: Graph, blocks: Sequence[BlockPath]) -> tuple[tuple[BlockPath, ...], list[tuple[str, str]]]:
-    """Try which blocks can be taken out of the module."""
+    """Find which blocks the module can do without; the cut of all that go is compared as a whole in the end."""
     left, refused = [], []
     for block in blocks:
         try:
-            cut_checked(graph, {}, None, [block.name])
+            replacements(graph, [block.name])
         except CutRefused as problem:
             refused.append((block.name, str(problem)))
         else:
