@@ -48,8 +48,8 @@ class Judge:
             plain = prediction(graph.run(batch).output, batch)
             if isinstance(plain, str):
                 raise InputError(
-                    f"`model` must return scores or values that can be compared, but {plain}; return the logits of an example"
-                    " or of its tokens (scores of pixels are not judged)."
+                    f"`model` must return scores or values that can be compared, but {plain}; return the logits of an"
+                    " example or of its tokens (scores of pixels are not judged)."
                 )
             self._plain.append(plain)
             self._summary.update(plain)
