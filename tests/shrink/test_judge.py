@@ -71,3 +71,14 @@ def test_an_output_that_is_no_prediction_is_refused():
     batch = replace(as_batch(torch.zeros(2, 1, 3, 3), form=graph.form), indices=torch.arange(2))
     with pytest.raises(InputError, match="`model` must return scores or values that can be compared"):
         Judge(graph, Held((batch,), 0))
+
+
+class Contrastive(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ x.T
+
+
+def test_examples_that_are_scored_against_each_other_are_refused():
+    graph = nc.trace(Contrastive().eval(), torch.randn(3, 4).double())
+    with pytest.raises(InputError, match="as many scores, got 40 in one batch and 30 in another"):
+        Judge(graph, held(graph, X))

@@ -76,3 +76,17 @@ def test_a_norm_over_kept_units_gives_zero_for_the_others(norm, axis):
     index = torch.as_tensor(np.flatnonzero(kept))
     assert torch.equal(y.index_select(axis, index), norm(x.index_select(axis, index)))
     assert (y.index_select(axis, torch.tensor([0, 3])) == 0).all()
+
+
+class ChannelsFirst(nn.LayerNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def test_pictures_as_wide_as_they_have_channels():
+    """Which axis holds the units cannot be seen from the shape; along the wrong one the norm fails."""
+    norm, kept = ChannelsFirst(4), ~gone(6, 0, 3)
+    x = torch.randn(2, 6, 6, 6)
+    assert torch.equal(NormOverKept(norm, kept)(x)[:, kept], norm(x[:, kept]))
+    last = nn.LayerNorm(4)
+    assert torch.equal(NormOverKept(last, kept)(x)[..., kept], last(x[..., kept]))

@@ -11,6 +11,7 @@ from jaxtyping import Float64, Shaped
 from scipy.stats import t
 from torch import Tensor
 
+from netcaliper.errors import InputError
 from netcaliper.measure.consumer_input import ConsumerInput
 from netcaliper.measure.outputs import Prediction, Task, choices, prediction, same, squared_error, weights
 from netcaliper.measure.ranks import ALONE, Ranks
@@ -227,18 +228,30 @@ class Summary:
     def __init__(self) -> None:
         self.task: Task | None = None
         self.scatter = 0.0
+        self._width: int | None = None
         self._count = 0
         self._mean: Tensor | None = None
         self._votes: Tensor | None = None
 
     def update(self, plain: Prediction) -> None:
-        """Take in the predictions of one batch."""
+        """Take in the predictions of one batch.
+
+        Raises:
+            InputError: examples of this batch have another number of scores than those before.
+        """
         self.task = plain.task
+        width = plain.scores.shape[-1]
+        if self._width not in (None, width):
+            raise InputError(
+                f"`model` must give every example as many scores, got {self._width} in one batch and {width} in "
+                "another; if it scores the examples of a batch against each other, wrap it so that it scores them "
+                "against fixed classes."
+            )
+        self._width = width
         if plain.task == "regression":
             self._spread(plain.scores.double())
         else:
-            classes = plain.scores.shape[-1]
-            votes = torch.bincount(choices(plain).flatten(), weights(plain).flatten(), minlength=classes)
+            votes = torch.bincount(choices(plain).flatten(), weights(plain).flatten(), minlength=width)
             self._votes = votes if self._votes is None else self._votes + votes
 
     def merge(self, other: "Summary") -> None:

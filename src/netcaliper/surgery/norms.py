@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from math import sqrt
 from typing import Any, cast
 
@@ -37,7 +38,14 @@ class NormOverKept(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalized units, 0 at those that are gone."""
-        axis = 1 if isinstance(self.norm, nn.GroupNorm) or x.shape[-1] != self.units else -1
+        if not isinstance(self.norm, nn.GroupNorm) and x.shape[-1] == self.units:
+            if x.shape[1] != self.units:
+                return self._along(-1, x)
+            with suppress(RuntimeError):  # pictures as wide as they have channels: along the wrong axis it fails
+                return self._along(-1, x)
+        return self._along(1, x)
+
+    def _along(self, axis: int, x: Tensor) -> Tensor:
         kept = cast(Tensor, self.kept).to(x.device)
         return torch.zeros_like(x).index_copy(axis, kept, self.norm(x.index_select(axis, kept)))
 
