@@ -355,6 +355,18 @@ def test_a_size_in_the_code_is_refused_by_name_and_nothing_else_is():
     check(graph, {"first.1": gone(5, 1)})
 
 
+class SizeInCode(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.layer_norm(x, (6,))
+
+
+def test_a_norm_that_cannot_run_over_fewer_units_is_refused_by_name():
+    norm = SizeInCode()
+    graph = traced(randomized(Stream(norm), 0), torch.randn(4, 3), stream(norm, "layer_norm"))
+    with pytest.raises(CutRefused, match=r"`add`: .* in `norm.*what it has to compute cannot be told \(RuntimeError"):
+        cut_checked(graph, {"add": gone(6, 1)})
+
+
 def test_a_structure_that_is_wrong_is_found_out_by_the_answer():
     """A bias that was forgotten: the small module runs, by broadcasting, and answers differently."""
     model: Any = randomized(nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2)), 0)

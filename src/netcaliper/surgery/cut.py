@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -161,7 +161,12 @@ def cut_checked(
     found = cut(graph.model, structure, removed, full, replaced)
     dimensions = checked(structure, removed)
     reference = _reference(graph.model, zeroed, replaced, dimensions, removed, found)
-    wide_reference, expected, bound = _in_float64(reference, batch)
+    try:
+        wide_reference, expected, bound = _in_float64(reference, batch)
+    except Exception as failure:  # of a normalization that reads more than these units, or along an unknown axis
+        words = (str(failure).splitlines() or [""])[0]
+        said = f"what it has to compute cannot be told ({type(failure).__name__}: {words})"
+        _refuse(graph, removed, state, dropped, reference, batch, said)
 
     def problem(module: nn.Module) -> str | None:
         data = in_float64(batch) if wide_reference else batch
@@ -359,7 +364,7 @@ def _in_float64(reference: nn.Module, batch: Any) -> tuple[bool, Any, float]:
 
 def _refuse(
     graph: Graph, removed: Removed, state: Any, dropped: Sequence[str], module: nn.Module, batch: Any, words: str
-) -> None:
+) -> NoReturn:
     """Find out which dimension it is, and say where and why.
 
     Raises:
