@@ -13,7 +13,7 @@ from cut_structures import structure
 from netcaliper.errors import CutRefused, InputError
 from netcaliper.surgery.answers import difference
 from netcaliper.surgery.cut import cut_checked
-from netcaliper.surgery.dropped_blocks import _TRIALS, replacements
+from netcaliper.surgery.dropped_blocks import _TRIALS, gone_with, replacements
 from netcaliper.trace.residual import residual_blocks
 from netcaliper.zoo.resnet import ResNet
 from netcaliper.zoo.vit import ViT
@@ -91,6 +91,42 @@ def test_one_sum_of_a_transformer_block():
         y = model.blocks[1](y + model.blocks[0].attention(h, h))
         assert difference(model.head(model.norm(y).mean(1)), small(x)) < 1e-5
     assert nc.trace(small, x).replay
+
+
+class TwoSums(nn.Module):
+    """Sums of two sizes in one module: without the first, the second is the first that the module makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.wide, self.two = nn.Linear(4, 4), nn.Linear(4, 6), nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.wide(x + self.one(x))
+        return x + torch.relu(self.two(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "x"),
+    [
+        (nn.Sequential(nn.Linear(3, 4), TwoSums(), nn.Linear(6, 2)), torch.randn(4, 3)),
+        (ViT(width=8, depth=2, heads=2), torch.randn(2, 1, 8, 8)),
+        (ResNet(depth=14, width=0.25, size=8, channels=1), torch.randn(2, 1, 8, 8)),
+        (nn.Sequential(nn.Linear(3, 4), Block(), Block(), nn.Linear(4, 2)), torch.randn(4, 3)),
+    ],
+    ids=["two sums", "vit", "resnet", "relu behind"],
+)
+def test_what_goes_with_a_block_is_no_site_of_the_small_network(model, x):
+    model = randomized(model, 0)
+    graph = nc.trace(model, x)
+    graph.structure = structure()
+    found = residual_blocks(graph)
+    assert found.droppable
+    for number in found.droppable:
+        dropped = [found.blocks[number].name]
+        small: Any = cut_checked(graph, {}, dropped=dropped)
+        gone = gone_with(graph, dropped, small.cuts.replaced)
+        left = [site.units for site in graph.sites if site.node not in gone]
+        assert left == [site.units for site in nc.trace(small.module, x).sites]
 
 
 def test_a_module_that_returns_a_tuple_is_refused_by_name():

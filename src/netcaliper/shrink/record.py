@@ -1,6 +1,6 @@
 """The plan as a record: what was done in which order, what was refused, and the trade-off that it was chosen from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool
@@ -68,23 +68,23 @@ def steps_of(
     return tuple(found)
 
 
-def sites_of(graph: Graph, removed: Removed, small: Mapping[str, int]) -> tuple[SiteSize, ...]:
+def sites_of(graph: Graph, removed: Removed, gone: Collection[str]) -> tuple[SiteSize, ...]:
     """Return the units of every site before and after.
 
     Args:
         graph: the original network.
         removed: units by dimension.
-        small: units of the sites of the small network, where it was traced; a site that is not there is gone.
+        gone: names of the nodes that went with residual blocks. (Names of sites would not do: the second ``add`` of a
+            module becomes its first where a block is left out.)
     """
     after = {site.name: site.units for site in graph.sites}
     for dimension in graph.structure.dimensions:
-        gone = removed.get(dimension.name)
-        if gone is not None:
+        away = removed.get(dimension.name)
+        if away is not None:
             for site, units in dimension.sites.items():
-                after[site] -= int(gone[units[units >= 0]].sum())
-    if small:
-        after = {name: small.get(name, 0) for name in after}
-    return tuple(SiteSize(name=site.name, before=site.units, after=after[site.name]) for site in graph.sites)
+                after[site] -= int(away[units[units >= 0]].sum())
+    left = {site.name: 0 if site.node in gone else after[site.name] for site in graph.sites}
+    return tuple(SiteSize(name=site.name, before=site.units, after=left[site.name]) for site in graph.sites)
 
 
 def curve_of(candidates: Candidates, chosen: Candidate) -> tuple[TradeOffPoint, ...]:

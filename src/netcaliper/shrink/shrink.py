@@ -31,7 +31,7 @@ from netcaliper.shrink.record import curve_of, gates_of, refusals, sites_of, ste
 from netcaliper.shrink.search import Choice, search
 from netcaliper.shrink.sizes import Sizes
 from netcaliper.surgery.cut import cut_checked
-from netcaliper.surgery.dropped_blocks import replacements
+from netcaliper.surgery.dropped_blocks import gone_with, replacements
 from netcaliper.surgery.shrunk_folder import save_shrunk
 from netcaliper.trace.graph import Graph
 
@@ -386,7 +386,8 @@ def _plan(
 ) -> ShrinkPlan:
     graph, candidate = prepared.graph, choice.candidate
     gates = {} if finished is None else gates_of(candidates, candidate)
-    small = {} if finished is None or finished.graph is None else {s.name: s.units for s in finished.graph.sites}
+    dropped = tuple(path.name for path in candidate.dropped)
+    replaced = {} if finished is None else finished.network.cuts.replaced
     unread = [(name, f"is not fitted again: {why}") for name, why in candidate.kept.items()]
     return ShrinkPlan(
         model=about.model,
@@ -400,8 +401,8 @@ def _plan(
         tolerance=about.target.value if about.target.kind == "agreement" and about.target.value else 0.0,
         steps=steps_of(graph, prepared.exact, candidate, gates, finished and finished.norms),
         removed={name: tuple(np.flatnonzero(gone).tolist()) for name, gone in candidate.removed.items() if gone.any()},
-        dropped=tuple(path.name for path in candidate.dropped),
-        sites=sites_of(graph, candidate.removed, small),
+        dropped=dropped,
+        sites=sites_of(graph, candidate.removed, gone_with(graph, dropped, replaced)),
         curve=curve_of(candidates, candidate),
         refused=refusals(prepared.refused, not_taken, unread, graph.skipped),
         surgery={} if finished is None else finished.network.cuts.to_json(),

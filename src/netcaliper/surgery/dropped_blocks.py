@@ -45,6 +45,29 @@ def replacements(graph: Graph, dropped: Sequence[str]) -> dict[str, Replacement]
     return _Search(graph, dropped).result() if dropped else {}
 
 
+def gone_with(graph: Graph, dropped: Sequence[str], replaced: Mapping[str, Replacement]) -> set[str]:
+    """Return the names of the nodes that go with residual blocks.
+
+    Args:
+        graph: the traced network.
+        dropped: names of the blocks' sums.
+        replaced: what stands where, see ``replacements``.
+
+    Returns:
+        All nodes of modules in whose place something stands (but for the last one where that is a ReLU), those that
+        only a dropped branch needs, and the sums: with zeros added they only pass the skip on.
+    """
+    nodes = {node.name: node for node in graph.exported.program.graph.nodes}
+    gone: set[str] = set()
+    for path, kind in replaced.items():
+        inside = [step.node.name for step in graph.program.steps if path in _paths(step.node)]
+        gone.update(inside[:-1] if kind == "relu" else inside)
+    for block in residual_blocks(graph).blocks:
+        if block.name in dropped:
+            gone |= {block.node, *(node.name for node in _region(graph, nodes[block.branch]))}
+    return gone
+
+
 class _Trial:
     """A network with other weights, on which replacements are tried."""
 
@@ -137,7 +160,7 @@ class _Search:
 
     def _silenced(self, block: ResidualBlock) -> list[ResidualBlock]:
         """Put zeros for what computes a branch, and nothing for the other weights of the branch."""
-        region = self._region(block)
+        region = _region(self.graph, self.nodes[block.branch])
         outer = set(_paths(self.nodes[block.node]))
         whole = [path for path, nodes in self.used.items() if path not in outer and set(nodes) <= region]
         largest = [path for path in whole if not any(path.startswith(f"{other}.") for other in whole)]
@@ -156,16 +179,6 @@ class _Search:
                 if self._same(without, zeroed, around):
                     self.replaced = without
         return [block]
-
-    def _region(self, block: ResidualBlock) -> set[Node]:
-        """Return the nodes that nothing but the branch needs."""
-        branch = self.nodes[block.branch]
-        region = {branch}
-        for step in reversed(self.graph.program.steps):
-            users = [user for user in step.node.users if user.op != "output"]
-            if step.node.users and len(users) == len(step.node.users) and all(user in region for user in users):
-                region.add(step.node)
-        return region
 
     def _weights(self, path: str) -> int:
         modules = self.trial.modules
@@ -209,6 +222,16 @@ class _Search:
         inside = set(self.used.get(path, ()))
         ends = [node.name for node in self.used.get(path, ()) if any(user not in inside for user in node.users)]
         return ends if len(ends) == 1 and path not in self.trial.other else []
+
+
+def _region(graph: Graph, branch: Node) -> set[Node]:
+    """Return the nodes that nothing but a branch needs."""
+    region = {branch}
+    for step in reversed(graph.program.steps):
+        users = [user for user in step.node.users if user.op != "output"]
+        if step.node.users and len(users) == len(step.node.users) and all(user in region for user in users):
+            region.add(step.node)
+    return region
 
 
 def _shaken(graph: Graph) -> dict[str, Tensor]:
