@@ -21,6 +21,7 @@ def test_the_batches_do_not_matter_but_every_byte_and_the_order_do():
     assert fingerprint(list(zip(x.split(7), torch.arange(20).split(7), strict=True))) == same
     changed = x.clone()
     changed[13, 1] = torch.nextafter(changed[13, 1], torch.tensor(9.0))
+    assert fingerprint([x[:1, 0]]) == fingerprint([torch.tensor([x[0, 0].item()])])  # one entry of a column: stride 3
     others = [[changed], [x.flip(0)], [x.double()], [x.reshape(20, 1, 3)], [x[:19]], [{"x": x}]]
     assert len({same, *map(fingerprint, others)}) == 7
 

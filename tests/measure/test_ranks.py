@@ -66,6 +66,7 @@ def test_what_travels_arrives(monkeypatch):
     value = {
         "tensor": tensor,
         "again": tensor,
+        "entry": tensor.as_strided((1,), (5,)),  # contiguous, whatever its stride
         "half": torch.ones(3, dtype=torch.bfloat16),
         "arrays": arrays,
         "p": plan,
@@ -73,6 +74,7 @@ def test_what_travels_arrives(monkeypatch):
     found, sizes = travelled(value, [plan])
     assert found["p"] is plan
     assert torch.equal(found["tensor"], tensor)
+    assert torch.equal(found["entry"], tensor[:1, 0])
     assert found["half"].dtype == torch.bfloat16
     for old, new in zip(arrays, found["arrays"], strict=True):
         assert old.dtype == new.dtype

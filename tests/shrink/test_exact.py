@@ -56,6 +56,19 @@ def test_equal_rows_of_different_layers_are_no_duplicates():
     assert cut_difference(graph, found, x) < 1e-12
 
 
+def test_units_that_one_number_each_makes():
+    """A column of a weight of one row: its stride is that of the row."""
+    model: Any = randomized(nn.Sequential(nn.Linear(1, 6), nn.ReLU(), nn.Linear(6, 3)).double(), 0)
+    with torch.no_grad():
+        model[0].weight = nn.Parameter(torch.randn(1, 6, dtype=torch.float64).T)
+        model[0].weight[4], model[0].bias[4] = model[0].weight[1], model[0].bias[1]
+    x = torch.randn(8, 1).double()
+    graph = nc.trace(model, x)
+    found = exact_of(graph, x)
+    assert list(gone(found).values()) == [[4]]
+    assert cut_difference(graph, found, x) < 1e-12
+
+
 def mlp(widths=(5, 6, 6, 3), seed=0) -> Any:
     layers = [part for a, b in itertools.pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
     return randomized(nn.Sequential(*layers[:-1]).double(), seed)

@@ -48,4 +48,5 @@ class DataFingerprint:
 def _bytes(tensor: Tensor) -> memoryview:
     """Return the bytes of a tensor, whatever its type."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data
+    # a single entry of a column keeps the stride of the column, which no view of bytes takes
+    return flat.as_strided((flat.numel(),), (1,)).view(torch.uint8).numpy().data

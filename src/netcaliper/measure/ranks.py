@@ -233,7 +233,8 @@ def _get(shared: Sequence[Any], move: Move, device: torch.device) -> Any:
 def _in_messages(part: Tensor, move: Move) -> None:
     """Move a tensor as bytes, a message at a time."""
     if part.numel():
-        for message in part.contiguous().reshape(-1).view(torch.uint8).split(AT_ONCE):
+        flat = part.contiguous().reshape(-1).as_strided((part.numel(),), (1,))  # one entry of a column keeps its stride
+        for message in flat.view(torch.uint8).split(AT_ONCE):
             move(message)
 
 

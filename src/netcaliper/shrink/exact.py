@@ -247,7 +247,8 @@ class _Search:
         parts: list[list[bytes]] = [[] for _ in range(dimension.units)]
         for number, holder in enumerate(holders):
             tensor = self.state[holder.names[0]].detach().movedim(holder.axis, 0).reshape(len(holder.unit), -1)
-            table = (tensor + 0.0).cpu().contiguous().view(torch.uint8).numpy()  # -0 is 0
+            plain = (tensor + 0.0).cpu().clone(memory_format=torch.contiguous_format)  # -0 is 0
+            table = plain.view(torch.uint8).numpy()
             for index, unit in enumerate(holder.unit):
                 if unit >= 0:
                     # equal rows of two layers make unequal units: the layers read different things
