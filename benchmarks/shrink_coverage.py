@@ -43,7 +43,7 @@ from timm_models import import_timm, import_transformers
 EXAMPLES, BATCH = 96, 16
 SHARE, LEFT = 0.3, 0.8
 FOLDER = table.ROOT / "out" / "shrink_coverage"
-LIMIT = 600
+LIMIT = 5000
 
 
 def alone(entry: Entry) -> dict[str, Any]:
