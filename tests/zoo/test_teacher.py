@@ -6,7 +6,7 @@ import torch
 from netcaliper.errors import InputError
 from netcaliper.fit.train import accuracy, fit
 from netcaliper.zoo.models import build
-from netcaliper.zoo.teacher import TEST_EXAMPLES, TeacherOptions, teacher
+from netcaliper.zoo.teacher import TeacherOptions, teacher
 
 
 def test_inputs_are_standard_normal():
@@ -20,7 +20,7 @@ def test_inputs_are_standard_normal():
 def test_splits_and_sizes_share_one_teacher(inputs):
     small, large = TeacherOptions(inputs=inputs, examples=50), TeacherOptions(inputs=inputs, examples=80)
     train, test, everything = (teacher(split, options=small) for split in ("train", "test", "all"))
-    assert (len(train.x), len(test.x), len(everything.x)) == (50, TEST_EXAMPLES, 50 + TEST_EXAMPLES)
+    assert (len(train.x), len(test.x), len(everything.x)) == (50, 1000, 1050)
     assert train.y is not None
     assert test.y is not None
     assert torch.equal(everything.x, torch.cat([train.x, test.x]))
@@ -28,6 +28,14 @@ def test_splits_and_sizes_share_one_teacher(inputs):
     assert torch.equal(teacher("test", options=large).x, test.x)
     assert torch.equal(teacher("test", options=large).y, test.y)  # pyright: ignore[reportArgumentType]
     assert set(test.y.tolist()) == {0, 1}
+
+
+def test_more_test_examples_leave_the_training_part_alone():
+    few, many = TeacherOptions(examples=50), TeacherOptions(examples=50, test_examples=3000)
+    train, test = teacher("train", options=many), teacher("test", options=many)
+    assert torch.equal(train.x, teacher("train", options=few).x)
+    assert len(test.x) == 3000
+    assert torch.equal(teacher("all", options=many).x, torch.cat([train.x, test.x]))
 
 
 def test_labels_follow_the_direction_of_an_input_only():

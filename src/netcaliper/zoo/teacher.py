@@ -10,7 +10,6 @@ from netcaliper.zoo.data import Split
 from netcaliper.zoo.initializers import truncated_normal
 from netcaliper.zoo.sampling import random_labels as drawn_labels
 
-TEST_EXAMPLES = 1000
 LARGEST = 2**30
 """Values of the inputs that are held in memory (4 GiB)."""
 
@@ -21,6 +20,8 @@ class TeacherOptions(Config):
     Attributes:
         inputs: features of an example; the paper takes 10 and 10,000.
         examples: training examples; the paper takes 1,000, 10,000 and 100,000.
+        test_examples: examples of the test part; the paper takes 1,000. Half of them are rows to fit on, and a layer of
+            512 units asks for more.
         hidden: hidden units of the teacher.
         classes: its outputs.
         random_labels: whether the training examples get random labels instead.
@@ -29,6 +30,7 @@ class TeacherOptions(Config):
 
     inputs: Count = 10
     examples: Count = 1000
+    test_examples: Count = 1000
     hidden: Count = 32
     classes: int = Field(default=2, ge=2, le=2**20)
     random_labels: bool = False
@@ -36,10 +38,10 @@ class TeacherOptions(Config):
 
     @model_validator(mode="after")
     def _fits_into_memory(self) -> "TeacherOptions":
-        values = self.inputs * (self.examples + TEST_EXAMPLES + self.hidden)
+        values = self.inputs * (self.examples + self.test_examples + self.hidden)
         if values > LARGEST:
             raise ValueError(
-                f"`inputs` times `examples` is {values:,} values with the test part, at most {LARGEST:,} are held in "
+                f"`inputs` times `examples` and `test_examples` is {values:,} values, at most {LARGEST:,} are held in "
                 "memory; ask for fewer"
             )
         return self
@@ -50,12 +52,12 @@ def teacher(split: Split = "all", *, batch_size: int = 128, options: TeacherOpti
 
     The entries of U ``[hidden, inputs]`` and V ``[classes, hidden]`` are truncated normals of standard deviation
     0.01, there is no bias. (Their scale does not matter to the labels.) ``"train"`` has ``options.examples`` examples,
-    ``"test"`` 1,000 others, ``"all"`` the first followed by the second. The teacher and the test part are the same
+    ``"test"`` ``options.test_examples`` others, ``"all"`` the first followed by the second. The teacher and the test part are the same
     for every number of training examples. The random state is left alone.
     """
     options = options or TeacherOptions()
     weights = _generator(options, 0)
-    parts = {"train": (options.examples, _generator(options, 1)), "test": (TEST_EXAMPLES, _generator(options, 2))}
+    parts = {"train": (options.examples, _generator(options, 1)), "test": (options.test_examples, _generator(options, 2))}
     x = torch.cat(
         [
             torch.randn(examples, options.inputs, generator=generator)
