@@ -52,12 +52,15 @@ def teacher(split: Split = "all", *, batch_size: int = 128, options: TeacherOpti
 
     The entries of U ``[hidden, inputs]`` and V ``[classes, hidden]`` are truncated normals of standard deviation
     0.01, there is no bias. (Their scale does not matter to the labels.) ``"train"`` has ``options.examples`` examples,
-    ``"test"`` ``options.test_examples`` others, ``"all"`` the first followed by the second. The teacher and the test part are the same
-    for every number of training examples. The random state is left alone.
+    ``"test"`` ``options.test_examples`` others, ``"all"`` the first followed by the second. The teacher and the test
+    part are the same for every number of training examples. The random state is left alone.
     """
     options = options or TeacherOptions()
     weights = _generator(options, 0)
-    parts = {"train": (options.examples, _generator(options, 1)), "test": (options.test_examples, _generator(options, 2))}
+    parts = {
+        "train": (options.examples, _generator(options, 1)),
+        "test": (options.test_examples, _generator(options, 2)),
+    }
     x = torch.cat(
         [
             torch.randn(examples, options.inputs, generator=generator)
