@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
+from netcaliper.measure.raw_bytes import raw_bytes
 from netcaliper.trace.batches import Batch
 
 
@@ -14,7 +14,7 @@ def model_fingerprint(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(_bytes(tensor))
+        digest.update(raw_bytes(tensor.cpu()).numpy().data)
     return digest.hexdigest()
 
 
@@ -35,7 +35,7 @@ class DataFingerprint:
                 self._kinds[name] = kind
                 digest.update(kind.encode())
             if isinstance(value, Tensor):
-                digest.update(_bytes(value))
+                digest.update(raw_bytes(value.cpu()).numpy().data)
 
     def finish(self) -> str:
         """Return the fingerprint of everything taken in."""
@@ -43,10 +43,3 @@ class DataFingerprint:
         for name in sorted(self._digests):
             whole.update(f"{name} {self._digests[name].hexdigest()};".encode())
         return whole.hexdigest()
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    """Return the bytes of a tensor, whatever its type."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    # a single entry of a column keeps the stride of the column, which no view of bytes takes
-    return flat.as_strided((flat.numel(),), (1,)).view(torch.uint8).numpy().data

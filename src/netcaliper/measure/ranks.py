@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from netcaliper.errors import DataError, InputError, NetcaliperError
+from netcaliper.measure.raw_bytes import raw_bytes
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -233,8 +234,7 @@ def _get(shared: Sequence[Any], move: Move, device: torch.device) -> Any:
 def _in_messages(part: Tensor, move: Move) -> None:
     """Move a tensor as bytes, a message at a time."""
     if part.numel():
-        flat = part.contiguous().reshape(-1).as_strided((part.numel(),), (1,))  # one entry of a column keeps its stride
-        for message in flat.view(torch.uint8).split(AT_ONCE):
+        for message in raw_bytes(part).split(AT_ONCE):
             move(message)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from netcaliper.measure.consumer_input import ConsumerInput, consumer_input
+from netcaliper.measure.raw_bytes import raw_bytes
 from netcaliper.shrink.calls import NORMS, Call, makes_channels
 from netcaliper.shrink.held import Held
 from netcaliper.surgery.masking import leaving_some, masked
@@ -246,9 +247,8 @@ class _Search:
         """Return the bytes of everything that makes a unit."""
         parts: list[list[bytes]] = [[] for _ in range(dimension.units)]
         for number, holder in enumerate(holders):
-            tensor = self.state[holder.names[0]].detach().movedim(holder.axis, 0).reshape(len(holder.unit), -1)
-            plain = (tensor + 0.0).cpu().clone(memory_format=torch.contiguous_format)  # -0 is 0
-            table = plain.view(torch.uint8).numpy()
+            tensor = self.state[holder.names[0]].detach().movedim(holder.axis, 0) + 0.0  # -0 is 0
+            table = raw_bytes(tensor.cpu()).reshape(len(holder.unit), -1).numpy()
             for index, unit in enumerate(holder.unit):
                 if unit >= 0:
                     # equal rows of two layers make unequal units: the layers read different things

@@ -83,8 +83,10 @@ def sites_of(graph: Graph, removed: Removed, gone: Collection[str]) -> tuple[Sit
         if away is not None:
             for site, units in dimension.sites.items():
                 after[site] -= int(away[units[units >= 0]].sum())
-    left = {site.name: 0 if site.node in gone else after[site.name] for site in graph.sites}
-    return tuple(SiteSize(name=site.name, before=site.units, after=left[site.name]) for site in graph.sites)
+    return tuple(
+        SiteSize(name=site.name, before=site.units, after=0 if site.node in gone else after[site.name])
+        for site in graph.sites
+    )
 
 
 def curve_of(candidates: Candidates, chosen: Candidate) -> tuple[TradeOffPoint, ...]:

@@ -57,8 +57,10 @@ def gone_with(graph: Graph, dropped: Sequence[str], replaced: Mapping[str, Repla
         All nodes of modules in whose place something stands (but for the last one where that is a ReLU), those that
         only a dropped branch needs, and the sums: with zeros added they only pass the skip on.
     """
-    nodes = {node.name: node for node in graph.exported.program.graph.nodes}
     gone: set[str] = set()
+    if not dropped:
+        return gone
+    nodes = {node.name: node for node in graph.exported.program.graph.nodes}
     for path, kind in replaced.items():
         inside = [step.node.name for step in graph.program.steps if path in _paths(step.node)]
         gone.update(inside[:-1] if kind == "relu" else inside)
