@@ -49,17 +49,19 @@ torch.set_num_threads(1)
 def read(folder: Path, data: Any, mode: str, into: Path) -> Reading:
     """Return the reading of a checkpoint, made if it is not there yet."""
     if into.exists():
-        return nc.load(into)
+        found = nc.load(into)
+        assert isinstance(found, Reading)
+        return found
     loaded = load_model(str(folder))
     build = loaded.twin
     assert build is not None
     faster = torch.channels_last  # than the order of the checkpoint, by a third; the numbers are the same
     reading = nc.measure(
-        loaded.model.to(memory_format=faster),
+        loaded.model.to(memory_format=faster),  # pyright: ignore[reportCallIssue] (torch's stub of `to`)
         data,
         name=loaded.name,
         data_name=f"CIFAR-10, {IMAGES:,} images of the test part",
-        twin=lambda: build(0).to(memory_format=faster),
+        twin=lambda: build(0).to(memory_format=faster),  # pyright: ignore[reportCallIssue]
         state=into.with_name(f"{into.name}.state") if mode == "default" else None,
         progress=Progress(f"{loaded.name}, {mode}"),
         **MODES[mode],

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from netcaliper.measure.cka import cka
+from netcaliper.compare.cka import cka
 
 SEED, IMAGES, GOOD = 0, 64, 1e-3
 PEERS = {"torch-cka": "0.21", "pytorch-cka": "1.1.3", "ckatorch": "1.0.3"}
@@ -290,8 +290,10 @@ def second_norms_sum(tool: Tool) -> Cell:
 def offset(tool: Tool) -> Cell:
     model = stock(inplace=False)
     with torch.no_grad():
-        model.conv1.bias += 300 * model.bn1.running_var.sqrt()
-        model.bn1.running_mean += 300 * model.bn1.running_var.sqrt()
+        shift = 300 * model.bn1.running_var.sqrt()
+        for moved in (model.conv1.bias, model.bn1.running_mean):
+            assert moved is not None
+            moved.add_(shift)
     return error(tool, model, ["conv1", "bn1", "fc"])
 
 
@@ -316,7 +318,7 @@ def dead(tool: Tool) -> Cell:
     model = stock(inplace=False)
     layer = "blocks.1.bn2"
     with torch.no_grad():
-        model.get_submodule(layer).weight.zero_()
+        nn.init.zeros_(model.get_parameter(f"{layer}.weight"))
     names = ["conv1", "blocks.0.bn2", layer, "fc"]
     truth = reference(model, names)
     answer = tool(model, names, IMAGES, IMAGES)

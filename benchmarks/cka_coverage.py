@@ -28,8 +28,8 @@ import torch
 from jaxtyping import Float64
 from scipy.stats import t as student
 
-from netcaliper.measure.alignment import carried
-from netcaliper.measure.cka import CARRIED, alignment_warnings
+from netcaliper.compare.alignment import carried
+from netcaliper.compare.cka import CARRIED, alignment_warnings
 from netcaliper.stats.cka import Alignment, AlignmentState
 from netcaliper.stats.gram import GramMaker, squared_norms, u_center_
 from netcaliper.stats.intervals import clopper_pearson

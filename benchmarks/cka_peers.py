@@ -30,6 +30,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import table
@@ -38,7 +39,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import netcaliper as nc
-from netcaliper.measure.cka import cka
+from netcaliper.compare.cka import cka
 from netcaliper.trace.graph import Graph
 from netcaliper.zoo.resnet import ResNet
 
@@ -83,8 +84,9 @@ class TappedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run."""
-        branch = self.norm2(self.conv2(self.act1(self.norm1(self.conv1(x)))))
-        return self.act2(self.add(branch + self.shortcut(x)))
+        block: Any = self
+        branch = block.norm2(block.conv2(block.act1(block.norm1(block.conv1(x)))))
+        return block.act2(block.add(branch + block.shortcut(x)))
 
 
 class Tapped(nn.Module):
@@ -92,8 +94,9 @@ class Tapped(nn.Module):
 
     def __init__(self, model: ResNet) -> None:
         super().__init__()
+        stages: Any = model.stages
         self.input, self.conv, self.norm, self.act = nn.Identity(), model.conv, model.norm, model.act
-        self.blocks = nn.Sequential(*(TappedBlock(block) for stage in model.stages for block in stage))
+        self.blocks = nn.Sequential(*(TappedBlock(block) for stage in stages for block in stage))
         self.mean, self.head = nn.Identity(), model.head
 
     def forward(self, x: Tensor) -> Tensor:

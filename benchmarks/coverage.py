@@ -41,7 +41,7 @@ from coverage_models import ENTRIES, Entry
 
 import netcaliper as nc
 from netcaliper.errors import NetcaliperError
-from netcaliper.measure.protocol import Plan
+from netcaliper.feed.protocol import Plan
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site
 from timm_models import import_timm, import_transformers

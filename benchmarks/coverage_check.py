@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from netcaliper.measure.protocol import Plan
+from netcaliper.feed.protocol import Plan
 from netcaliper.reading.reading import Reading
 from netcaliper.stats.sampling import CALIBRATE, SELECT
 from netcaliper.trace.graph import Graph

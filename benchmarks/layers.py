@@ -140,7 +140,7 @@ def draw(readings: dict[str, LayersReading], path: Path) -> None:
     path.write_bytes(vl_convert.vegalite_to_png(alt.vconcat(*rows).to_json(), scale=0.6))
 
 
-def _rounded(value: float | None) -> float | None:
+def _rounded(value: float | np.floating | None) -> float | None:
     return None if value is None or not np.isfinite(value) else round(float(value), 3)
 
 

@@ -47,8 +47,10 @@ def runs(cifar: str, small: str) -> dict[str, tuple[str, str, list[str]]]:
 def write_small(folder: Path, out: Path) -> None:
     """Write ``EXAMPLES`` training and all test images of CIFAR-10 at 16 x 16 pixels, in [0, 1], as two files."""
     from netcaliper.zoo.cifar10 import Cifar10Options, cifar10
+    from netcaliper.zoo.data import Split
 
-    for split, examples in (("train", EXAMPLES), ("test", None)):
+    parts: dict[Split, int | None] = {"train": EXAMPLES, "test": None}
+    for split, examples in parts.items():
         data = cifar10(folder, split, options=Cifar10Options(standardize="none", examples=examples))
         x, y = (np.concatenate([batch[i].numpy() for batch in data]) for i in (0, 1))
         np.savez(out / f"{split}16.npz", x=x.reshape(len(x), 3, 16, 2, 16, 2).mean((3, 5)).astype(np.float32), y=y)

@@ -19,6 +19,7 @@ from linearization_study import Plan, Study, draw, summary
 
 from netcaliper.zoo.batches import Batches
 from netcaliper.zoo.cifar10 import Cifar10Options, cifar10
+from netcaliper.zoo.data import Split
 
 TRAINED, SELECT, VERIFY = 8000, 5000, 5000
 MEAN, SD = 0.47, 0.25
@@ -26,7 +27,7 @@ MEAN, SD = 0.47, 0.25
 torch.set_num_threads(1)
 
 
-def small(folder: str, split: str, examples: int) -> Batches:
+def small(folder: str, split: Split, examples: int) -> Batches:
     """Return a stratified subset of images of 16 x 16 pixels, standardized."""
     found = list(cifar10(folder, split, options=Cifar10Options(standardize="none", examples=examples)))
     x, y = (torch.cat([batch[i] for batch in found]) for i in (0, 1))

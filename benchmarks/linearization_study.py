@@ -30,11 +30,11 @@ from scipy import stats
 from torch import nn
 
 from netcaliper.bending.bending import Bending
+from netcaliper.compare.ntk_velocity import ntk_velocity
 from netcaliper.errors import Diverged
 from netcaliper.fit.precision import Precision
 from netcaliper.fit.schedule import Schedule
 from netcaliper.fit.train import Training, fit
-from netcaliper.measure.ntk_velocity import ntk_velocity
 from netcaliper.measure.path_length import path_length
 from netcaliper.report.figures_export import CONFIG
 from netcaliper.stats.core_size import core_size

@@ -31,10 +31,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import netcaliper as nc
-from netcaliper.measure.examples import chosen_examples
+from netcaliper.feed.examples import chosen_examples
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.needed_at import REACH
-from netcaliper.measure.protocol import Plan
 from netcaliper.stats.block_elimination import Reader, eliminate_blocks
 from netcaliper.stats.sampling import CALIBRATE
 
@@ -92,7 +92,7 @@ def network(folder: str, reach: float | None) -> dict[str, Any]:
     plan = Plan(IMAGES, 0)
     states = NeededStates(graph, inner, plan, reach=reach)
     for batch in chosen_examples(graph, data, plan.split == CALIBRATE):
-        graph.run(batch, taps=states.taps(batch.indices.numpy()))
+        graph.run(batch, taps=states.moments.taps(batch))
     passed = clock()
     answers = [states.judge(site) for site in inner]
     done = clock()

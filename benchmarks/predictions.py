@@ -26,8 +26,8 @@ import numpy as np
 import table
 import torch
 
+from netcaliper.compare.prediction import Predictions, predictions
 from netcaliper.fit.train import fit
-from netcaliper.measure.prediction import Predictions, predictions
 from netcaliper.reading.layers import GroupDifference
 from netcaliper.stats.group_difference import adjusted, gaps, relabelings, welch
 from netcaliper.zoo.data import Options, digits

@@ -65,8 +65,8 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 from torch.nn.utils import prune
 
 import netcaliper as nc
-from netcaliper.measure.norm_statistics import batch_norms, estimate_norms
-from netcaliper.measure.protocol import Plan
+from netcaliper.feed.norm_statistics import batch_norms, estimate_norms
+from netcaliper.feed.protocol import Plan
 from netcaliper.report.figures_export import CONFIG
 from netcaliper.shrink.baselines import random_units, smallest_units
 from netcaliper.shrink.calls import find_calls
@@ -319,7 +319,11 @@ def merge(state: dict[str, Tensor], dimension: Dimension, gone: np.ndarray) -> N
 _OF = tp.importance
 IMPORTANCES: dict[str, Callable[[], Any]] = {
     "Random": _OF.RandomImportance,
-    "L1 of filters": lambda: _OF.MagnitudeImportance(p=1, normalizer=None, group_reduction="first"),
+    "L1 of filters": lambda: _OF.MagnitudeImportance(
+        p=1,
+        normalizer=None,  # pyright: ignore[reportArgumentType]
+        group_reduction="first",
+    ),
     "L1 of groups": lambda: _OF.MagnitudeImportance(p=1),
     "L2 of groups": lambda: _OF.MagnitudeImportance(p=2),
     "BNScale": _OF.BNScaleImportance,
@@ -387,7 +391,7 @@ class Evidence:
         return total, {key: value**2 for key, value in last.items()}, squares, fisher
 
     @cached_property
-    def _activations(self) -> dict[str, Tensor]:
+    def _activations(self) -> dict[str, Any]:
         model, importance = deepcopy(self.model), _OF.ActivationImportance()
         with importance.compute_importance(model), torch.no_grad():
             model(self.x)
@@ -403,8 +407,9 @@ def pruned(
     ratio: float = 0.0,
 ) -> None:
     """Let torch-pruning take channels out of a network, in place: by a ratio for each module, or of all together."""
-    heads = {m: child.heads for child in model.modules() if hasattr(child, "heads")
+    heads: dict[Any, Any] = {m: child.heads for child in model.modules() if hasattr(child, "heads")
              for m in (child.query, child.key, child.value)}  # fmt: skip
+    each: dict[Any, float] = dict(ratios or {})
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(subject.seed)
@@ -414,8 +419,8 @@ def pruned(
             importance,
             global_pruning=ratios is None,
             pruning_ratio=ratio,
-            pruning_ratio_dict=dict(ratios or {}),
-            ignored_layers=[model.head],  # type: ignore[list-item]
+            pruning_ratio_dict=each,
+            ignored_layers=[model.get_submodule("head")],
             in_channel_groups={},  # its defaults are shared between all pruners
             out_channel_groups={},
             num_heads=heads,

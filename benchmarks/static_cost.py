@@ -32,6 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import netcaliper as nc
+from netcaliper.reading.reading import Reading
 from netcaliper.stats.covariance import Covariance
 from netcaliper.stats.regression import r2_on_others
 from netcaliper.trace.graph import Graph
@@ -120,7 +121,7 @@ def ratio(above: list[float], below: list[float]) -> dict[str, float]:
     return {"median": round(median(each), 3), "least": round(each[0], 3), "largest": round(each[-1], 3)}
 
 
-def static(graph: Graph, data: Any) -> nc.Reading:
+def static(graph: Graph, data: Any) -> Reading:
     """Read what one pass tells: no elimination, no ablations, no twin."""
     return nc.measure(graph, data, only=("unit_states", "redundant"), twin=False)
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import product
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import table
@@ -127,13 +127,13 @@ def trained(cell: Cell) -> MLP | None:
     if cell.examples >= cell.inputs:
         return model if descend(model, train, cell) else None
     basis = span(cell.inputs, cell.teacher, cell.examples)
-    first = model.hidden[0].linear.weight.detach()
+    first = model.get_parameter("hidden.0.linear.weight").detach()
     start = first @ basis
     small = MLP(basis.shape[1], (cell.units,), 2)
     small.load_state_dict(model.state_dict() | {"hidden.0.linear.weight": start})
     if not descend(small, Batches(train.x @ basis, train.y, batch_size=BATCH), cell):
         return None
-    moved = small.hidden[0].linear.weight.detach() - start
+    moved = small.get_parameter("hidden.0.linear.weight").detach() - start
     model.load_state_dict(small.state_dict() | {"hidden.0.linear.weight": first + moved @ basis.T})
     return model
 
@@ -370,7 +370,7 @@ def by_measure(readings: Sequence[Reading]) -> dict[str, Any]:
     return row
 
 
-def networks_of(readings: Sequence[Reading]) -> dict[str, list[NetworkReading]]:
+def networks_of(readings: Sequence[Reading]) -> dict[Literal["trained", "twin"], list[NetworkReading]]:
     """Return the networks in one row each, trained and untrained."""
     return {"trained": [r.network for r in readings], "twin": [r.twin.network for r in readings]}
 

@@ -1,4 +1,4 @@
-"""What every process of ``tests/measure/test_ranks.py`` runs under torchrun: measure together, then fall out."""
+"""What every process of ``tests/feed/test_ranks.py`` runs under torchrun: measure together, then fall out."""
 
 import os
 import sys

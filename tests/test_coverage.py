@@ -12,7 +12,7 @@ from torch import nn
 import netcaliper as nc
 from benchmark_script import imported
 from bestiary import stock
-from netcaliper.measure.protocol import Plan
+from netcaliper.feed.protocol import Plan
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from netcaliper import errors as errors
     from netcaliper.bending.bending import Bending as Bending
+    from netcaliper.compare.cka import cka as cka
+    from netcaliper.compare.compare import compare as compare
+    from netcaliper.compare.layers import layers as layers
+    from netcaliper.compare.ntk import ntk as ntk
+    from netcaliper.compare.ntk_velocity import ntk_velocity as ntk_velocity
+    from netcaliper.compare.over_training import over_training as over_training
     from netcaliper.linearize.linearize import linearize as linearize
-    from netcaliper.measure.cka import cka as cka
-    from netcaliper.measure.compare import compare as compare
-    from netcaliper.measure.layers import layers as layers
-    from netcaliper.measure.ntk import ntk as ntk
-    from netcaliper.measure.ntk_velocity import ntk_velocity as ntk_velocity
-    from netcaliper.measure.over_training import over_training as over_training
     from netcaliper.measure.path_length import path_length as path_length
     from netcaliper.measure.static import measure as measure
     from netcaliper.reading.store import load as load
@@ -38,20 +38,20 @@ __version__ = "0.1.0"
 _HOME = {
     "Bending": ("netcaliper.bending.bending", "Bending"),
     "apply_plan": ("netcaliper.shrink.shrink", "apply_plan"),
-    "cka": ("netcaliper.measure.cka", "cka"),
-    "compare": ("netcaliper.measure.compare", "compare"),
+    "cka": ("netcaliper.compare.cka", "cka"),
+    "compare": ("netcaliper.compare.compare", "compare"),
     "errors": ("netcaliper.errors", None),
     "fold": ("netcaliper.surgery.fold", "fold"),
-    "layers": ("netcaliper.measure.layers", "layers"),
+    "layers": ("netcaliper.compare.layers", "layers"),
     "linearize": ("netcaliper.linearize.linearize", "linearize"),
     "load": ("netcaliper.reading.store", "load"),
     "load_data": ("netcaliper.specs.data", "load_data"),
     "load_model": ("netcaliper.specs.model", "load_model"),
     "load_shrunk": ("netcaliper.surgery.shrunk_folder", "load_shrunk"),
     "measure": ("netcaliper.measure.static", "measure"),
-    "ntk": ("netcaliper.measure.ntk", "ntk"),
-    "ntk_velocity": ("netcaliper.measure.ntk_velocity", "ntk_velocity"),
-    "over_training": ("netcaliper.measure.over_training", "over_training"),
+    "ntk": ("netcaliper.compare.ntk", "ntk"),
+    "ntk_velocity": ("netcaliper.compare.ntk_velocity", "ntk_velocity"),
+    "over_training": ("netcaliper.compare.over_training", "over_training"),
     "path_length": ("netcaliper.measure.path_length", "path_length"),
     "run_study": ("netcaliper.study.run", "run_study"),
     "shrink": ("netcaliper.shrink.shrink", "shrink"),

@@ -126,7 +126,7 @@ def test_an_interrupt_keeps_what_was_there(kept, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(import_module("netcaliper.measure.compare"), "align", interrupted)
+    monkeypatch.setattr(import_module("netcaliper.compare.compare"), "align", interrupted)
     result = netcaliper("compare", A, B, *FEW, "-o", folder, "--replace")
     assert result.exit_code == 130
     assert "interrupted" in result.stderr

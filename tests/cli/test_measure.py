@@ -115,7 +115,7 @@ def interrupted(*_, **__):
 
 
 @pytest.mark.parametrize(
-    ("module", "moment"), [("netcaliper.measure.one_pass", "regrouped"), ("netcaliper.reading.writing", "_write")]
+    ("module", "moment"), [("netcaliper.feed.one_pass", "regrouped"), ("netcaliper.reading.writing", "_write")]
 )
 def test_an_interrupt_loses_nothing_that_was_written(module, moment, tmp_path, monkeypatch):
     folder = tmp_path / "reading"

@@ -1,4 +1,4 @@
-"""What a process does with the environment of torchrun; real ones run in ``tests/measure/test_ranks.py``."""
+"""What a process does with the environment of torchrun; real ones run in ``tests/feed/test_ranks.py``."""
 
 import socket
 from typing import Any

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 import ablation_oracle as oracle
 import netcaliper as nc
 from netcaliper.errors import InputError
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure import ablation
 from netcaliper.measure.ablation import NETWORK, Ablations, Curves, ablated
 from netcaliper.measure.perturbation import order_of_units, taken_away, unit_statistics
-from netcaliper.measure.protocol import Plan
 from netcaliper.stats.sampling import SELECT
 from netcaliper.trace.batches import as_batch
 from netcaliper.trace.graph import Graph

@@ -6,9 +6,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import netcaliper as nc
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure.ablation import Ablations
 from netcaliper.measure.ablation_cost import FEWEST_EXAMPLES, ablated_examples, ablation_passes, operations
-from netcaliper.measure.protocol import Plan
 from netcaliper.measure.prunable import inner_sites
 from netcaliper.trace.batches import as_batch
 from networks import build

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 import netcaliper as nc
+from netcaliper.feed.protocol import Plan
+from netcaliper.feed.work_folder import WorkFolder
 from netcaliper.measure import consumer_moments
 from netcaliper.measure.consumer_input import ConsumerInput, consumer_input
 from netcaliper.measure.consumer_moments import ConsumerMoments
-from netcaliper.measure.protocol import Plan
-from netcaliper.measure.work_folder import WorkFolder
 from netcaliper.stats.covariance import Covariance
 from netcaliper.stats.sampling import CALIBRATE
 from netcaliper.trace.batches import as_batch

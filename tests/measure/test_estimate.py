@@ -7,11 +7,11 @@ from torch import nn
 
 import netcaliper as nc
 from netcaliper.errors import InputError
+from netcaliper.feed.dry_run import dry_run
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure import network_run
-from netcaliper.measure.dry_run import dry_run
 from netcaliper.measure.estimate import available_memory, estimate
 from netcaliper.measure.network_run import ABLATION_PASSES, NetworkRun
-from netcaliper.measure.protocol import Plan
 from netcaliper.measure.static import MEASURES, ONE_PASS
 from netcaliper.trace.batches import as_batch
 

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 import netcaliper as nc
 from block_oracle import greedy
 from netcaliper.errors import DataError, InputError
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure import needed as asked
 from netcaliper.measure.needed import NeededStates
-from netcaliper.measure.protocol import Plan
 from netcaliper.measure.replacement import run_replaced
 from netcaliper.stats.sampling import CALIBRATE, VERIFY
 from netcaliper.trace.batches import as_batch
@@ -157,7 +157,7 @@ def test_the_agreement_is_that_of_the_network_with_the_new_weights():
         index = np.arange(100) + 100 * number
         part = plan.split[index] == CALIBRATE
         chosen = as_batch(batch, start=100 * number).take(torch.from_numpy(np.flatnonzero(part)))
-        graph.run(chosen, taps=states.taps(chosen))
+        graph.run(chosen, taps=states.moments.taps(chosen))
     x = torch.cat(batches)[torch.from_numpy(plan.split == VERIFY)]
     with torch.no_grad():
         before = model(x)
@@ -197,7 +197,7 @@ def test_what_is_predicted_is_what_the_replaced_consumer_leaves_unexplained_of_i
     graph, plan = nc.trace(model, x[:3]), Plan(160, 0)
     states = NeededStates(graph, graph.sites, plan, tau=0.3)
     used = x[torch.from_numpy(plan.split == CALIBRATE)]
-    graph.run(x, taps=states.taps(as_batch(x)))
+    graph.run(x, taps=states.moments.taps(as_batch(x)))
     answer = states.judge(graph.sites[0])
     (batch,) = to_batches([used])
     with torch.no_grad():
@@ -252,7 +252,7 @@ def test_units_that_are_idle_go_first_so_that_none_is_absorbable_in_their_stead(
     for idle, expected in ((2, [2]), (5, [5])):
         states = NeededStates(graph, graph.sites, plan, tau=1e-9)
         x = torch.cat(batches)
-        graph.run(x, taps=states.taps(as_batch(x)))
+        graph.run(x, taps=states.moments.taps(as_batch(x)))
         stage = np.ones(8, dtype=np.int64)
         stage[idle] = 0
         answer: Any = states.judge(graph.sites[0], stage)

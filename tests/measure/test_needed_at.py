@@ -11,10 +11,10 @@ from torch.nn import functional as F
 import netcaliper as nc
 from block_oracle import greedy
 from netcaliper.errors import InputError
-from netcaliper.measure.examples import chosen_examples
+from netcaliper.feed.examples import chosen_examples
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.needed_at import REACH, SEEDS, TAUS, needed_at, select_tau, variants
-from netcaliper.measure.protocol import Plan
 from netcaliper.measure.replacement import compare
 from netcaliper.stats.intervals import clopper_pearson_lower
 from netcaliper.stats.sampling import CALIBRATE, SELECT, VERIFY
@@ -25,7 +25,7 @@ def asked(model, data, *, seed=0, reach: float | None = REACH) -> tuple[NeededSt
     plan = Plan(sum(len(batch) for batch in data), seed)
     states = NeededStates(graph, graph.sites, plan, reach=reach)
     for batch in chosen_examples(graph, data, plan.split == CALIBRATE):
-        graph.run(batch, taps=states.taps(batch))
+        graph.run(batch, taps=states.moments.taps(batch))
     return states, [states.judge(site) for site in graph.sites]
 
 

@@ -9,10 +9,10 @@ from torch import nn
 
 import netcaliper as nc
 from netcaliper.errors import InputError
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure import needed as asked
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.needed_state import open_state
-from netcaliper.measure.protocol import Plan
 from netcaliper.stats.block_elimination import eliminate_blocks
 from netcaliper.trace.batches import first_batch
 
@@ -129,7 +129,7 @@ def test_only_the_moments_that_are_missing_are_accumulated(stopped, tmp_path):
     folder = open_state(tmp_path, graph, batches, plan, graph.sites, tau=0.1)
     states = NeededStates(graph, graph.sites, plan, tau=0.1, max_columns=None, folder=folder)
     assert states.missing
-    assert list(states.taps(first_batch(batches))) == ["%" + states.inputs[("conv2d_2", 0)].source]
+    assert list(states.moments.taps(first_batch(batches))) == ["%" + states.inputs[("conv2d_2", 0)].source]
     whole, _ = needed(graph, batches, tau=0.1)
     again, _ = needed(graph, batches, tau=0.1, state=tmp_path)
     assert bits(again) == bits(whole)

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import netcaliper as nc
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure import network_run
 from netcaliper.measure.network_run import NetworkRun
-from netcaliper.measure.protocol import Plan
 from netcaliper.measure.static import MEASURES, ONE_PASS
 
 

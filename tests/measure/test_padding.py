@@ -11,8 +11,8 @@ from torch import Tensor
 
 import netcaliper as nc
 from netcaliper.errors import DataError
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure.needed import needed
-from netcaliper.measure.protocol import Plan
 from netcaliper.measure.prunable import prunable
 from netcaliper.reading.reading import Reading
 from netcaliper.stats.sampling import VERIFY

@@ -10,8 +10,8 @@ from torch import nn
 
 import netcaliper as nc
 from bestiary import SequenceFirst
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure.perturbation import Noise, UnitStatistics, order_of_units, taken_away, unit_statistics
-from netcaliper.measure.protocol import Plan
 from netcaliper.stats.sampling import CALIBRATE
 from netcaliper.trace.batches import Batch
 

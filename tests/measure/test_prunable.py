@@ -13,10 +13,10 @@ import ablation_oracle as oracle
 import netcaliper as nc
 from bestiary import Decoder
 from netcaliper.errors import DataError, InputError
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure import prunable as asked
 from netcaliper.measure.ablation import NETWORK, Ablations, ablated
 from netcaliper.measure.perturbation import order_of_units
-from netcaliper.measure.protocol import Plan
 from netcaliper.measure.prunable import Prunable, Pruned, answer, inner_sites, not_ablated
 from netcaliper.stats.ablation_curve import t_interval
 from netcaliper.stats.sampling import SELECT

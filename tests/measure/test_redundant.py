@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import netcaliper as nc
-from netcaliper.measure.protocol import Plan, Sight
+from netcaliper.feed.protocol import Plan, Sight
 from netcaliper.measure.redundant import FOLDED_UNITS, RedundantMeasure, RedundantState
 from netcaliper.stats.sampling import CALIBRATE
 

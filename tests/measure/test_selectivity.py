@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import netcaliper as nc
+from netcaliper.feed.protocol import Plan, Sight
 from netcaliper.measure import selectivity as module
-from netcaliper.measure.protocol import Plan, Sight
 from netcaliper.measure.selectivity import SelectivityMeasure
 from netcaliper.stats.intervals import jackknife
 from netcaliper.stats.sampling import CALIBRATE, SELECT

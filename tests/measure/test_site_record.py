@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from netcaliper.feed.protocol import Findings
 from netcaliper.measure.needed_answer import Needed
-from netcaliper.measure.protocol import Findings
 from netcaliper.measure.site_record import idle_first, needed_findings, site_answer
 from netcaliper.trace.site import Site
 

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import netcaliper as nc
 from linear_oracles import paper_redundancy, r2_one_by_one
 from netcaliper.errors import DataError, InputError
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure.needed import NeededStates
-from netcaliper.measure.protocol import Plan
 from netcaliper.stats.sampling import CALIBRATE, VERIFY
 
 DEAD, CONSTANT, DUPLICATE, DEPENDENT, NEEDED = 0, 1, 2, 3, 5

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bestiary import FixedBatch, TiedAutoencoder, stock
 from netcaliper.errors import InputError
-from netcaliper.measure.protocol import Plan
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure.twin import BATCH, make_twin, twin_passes
 from netcaliper.stats.sampling import CALIBRATE
 from netcaliper.trace.graph import Graph

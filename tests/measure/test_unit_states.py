@@ -4,7 +4,7 @@ import torch
 
 import netcaliper as nc
 from netcaliper.errors import DataError
-from netcaliper.measure.protocol import Plan, Sight
+from netcaliper.feed.protocol import Plan, Sight
 from netcaliper.measure.unit_states import UnitStatesMeasure
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from netcaliper.measure.protocol import Plan
+from netcaliper.feed.protocol import Plan
 from netcaliper.measure.untouched import Untouched
 from netcaliper.stats.sampling import SELECT
 from netcaliper.trace.batches import Batch, as_batch, batches

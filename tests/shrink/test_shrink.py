@@ -75,7 +75,7 @@ def test_the_proof_is_about_the_module_that_is_returned(small):
 
 
 def _verify_indices(found: Shrunk) -> Any:
-    from netcaliper.measure.protocol import Plan
+    from netcaliper.feed.protocol import Plan
     from netcaliper.stats.sampling import VERIFY
 
     return np.flatnonzero(Plan(sum(len(x) for x, _ in data()), found.plan.seed).split == VERIFY)

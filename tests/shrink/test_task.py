@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from netcaliper.measure.outputs import Prediction
+from netcaliper.feed.outputs import Prediction
 from netcaliper.shrink.task import metric_of, quality, targets
 from netcaliper.trace.batches import Batch, as_batch
 

@@ -24,7 +24,7 @@ from bestiary import (
     Unknown,
 )
 from netcaliper.errors import InputError
-from netcaliper.measure.fingerprint import model_fingerprint
+from netcaliper.feed.fingerprint import model_fingerprint
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.trace import trace
 from networks import FAMILIES, build, randomized

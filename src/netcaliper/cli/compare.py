@@ -74,7 +74,7 @@ def compare(
     named = [_named(text) for text in models]
 
     from netcaliper.cli.progress import reading_bar
-    from netcaliper.measure.compare import compare as compared
+    from netcaliper.compare.compare import compare as compared
     from netcaliper.specs.data import data_name, load_data
     from netcaliper.specs.model import load_model
 

@@ -83,8 +83,8 @@ def layers(
         check_target(out, replace=replace)
 
     from netcaliper.cli.progress import reading_bar
-    from netcaliper.measure.layers import layers as read
-    from netcaliper.measure.over_training import over_training
+    from netcaliper.compare.layers import layers as read
+    from netcaliper.compare.over_training import over_training
     from netcaliper.specs.data import data_name, load_data
     from netcaliper.specs.model import load_model
     from netcaliper.zoo.series import epochs

@@ -16,6 +16,8 @@ from torch import nn
 
 from netcaliper.bending.bending import Bending
 from netcaliper.errors import InputError
+from netcaliper.feed.fingerprint import DataFingerprint, model_fingerprint
+from netcaliper.feed.origin import described, versions
 from netcaliper.fit.augment import Augmentation
 from netcaliper.fit.epoch import Loss
 from netcaliper.fit.optimizers import Optimizer
@@ -31,8 +33,6 @@ from netcaliper.linearize.sizing import FACTORS, checked_omegas, unopposed
 from netcaliper.linearize.starts import Starts
 from netcaliper.linearize.trainings import Arrays, Tell, Trainings
 from netcaliper.linearize.work import MODEL, PLAIN, Work, read_weights, write_weights
-from netcaliper.measure.fingerprint import DataFingerprint, model_fingerprint
-from netcaliper.measure.origin import described, versions
 from netcaliper.reading.layers import Origin
 from netcaliper.reading.linearization import Point, Protocol
 from netcaliper.reading.linearization_reading import LinearizationReading

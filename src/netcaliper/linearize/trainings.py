@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from netcaliper.bending.bending import Bending
 from netcaliper.errors import Diverged, TraceError
+from netcaliper.feed.traced import traced
 from netcaliper.fit.epoch import Loss, Reshuffled, Step
 from netcaliper.fit.train import Training, fit
 from netcaliper.linearize.asked import Asked
@@ -26,7 +27,6 @@ from netcaliper.linearize.sizing import RISE
 from netcaliper.linearize.starts import Starts
 from netcaliper.linearize.target import Target
 from netcaliper.linearize.work import LAST_GOOD, MODEL, STATE, Work, read_weights, write_weights
-from netcaliper.measure.traced import traced
 from netcaliper.reading.linearization import BentSite, Lengths, Point, Status
 from netcaliper.trace.batches import Batch, batches
 

@@ -1,1 +1,1 @@
-"""One question, one file: measures of a traced network over data."""
+"""One question, one file: what the units of a traced network do, and how many of them are needed."""

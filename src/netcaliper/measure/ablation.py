@@ -15,8 +15,10 @@ import torch
 from jaxtyping import Bool, Float64, Int
 
 from netcaliper.errors import InputError
-from netcaliper.measure.examples import chosen_examples
-from netcaliper.measure.outputs import Prediction, choices, divergence, same, squared_error, weights
+from netcaliper.feed.examples import chosen_examples
+from netcaliper.feed.outputs import Prediction, choices, divergence, same, squared_error, weights
+from netcaliper.feed.protocol import Plan
+from netcaliper.feed.ranks import Ranks
 from netcaliper.measure.perturbation import (
     Noise,
     Order,
@@ -25,8 +27,6 @@ from netcaliper.measure.perturbation import (
     order_of_units,
     taken_away,
 )
-from netcaliper.measure.protocol import Plan
-from netcaliper.measure.ranks import Ranks
 from netcaliper.measure.untouched import Untouched
 from netcaliper.stats.ablation_curve import PAPER_PERMUTATIONS, PAPER_STEPS, PERMUTATIONS, STEPS, Sums
 from netcaliper.stats.kappa import Tally, kappa

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from netcaliper.feed.protocol import Plan
+from netcaliper.feed.ranks import Ranks, uneven
+from netcaliper.feed.work_folder import WorkFolder
 from netcaliper.measure.consumer_input import ConsumerInput
-from netcaliper.measure.protocol import Plan
-from netcaliper.measure.ranks import Ranks, uneven
-from netcaliper.measure.work_folder import WorkFolder
 from netcaliper.stats.block_elimination import Reader
 from netcaliper.stats.covariance import Covariance
 from netcaliper.stats.sampling import CALIBRATE

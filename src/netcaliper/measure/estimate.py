@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from netcaliper.errors import InputError
+from netcaliper.feed.dry_run import DryRun
 from netcaliper.measure.consumer_input import ConsumerInput
-from netcaliper.measure.dry_run import DryRun
 from netcaliper.measure.network_run import NetworkRun
 from netcaliper.measure.redundant import FOLDED_UNITS, accumulated
 from netcaliper.stats.sampling import FOLDS

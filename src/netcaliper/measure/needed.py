@@ -22,18 +22,18 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from netcaliper.errors import DataError, InputError
+from netcaliper.feed.examples import chosen_examples
+from netcaliper.feed.protocol import ROWS_PER_UNIT, Plan
+from netcaliper.feed.work_folder import WorkFolder
 from netcaliper.measure.consumer_input import ConsumerInput, consumer_input, pads_between
 from netcaliper.measure.consumer_moments import ConsumerMoments, Key
-from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.needed_answer import Needed
 from netcaliper.measure.needed_state import open_state, remember, remembered
-from netcaliper.measure.protocol import ROWS_PER_UNIT, Plan
 from netcaliper.measure.replacement import Agreement, Refitted, compare
-from netcaliper.measure.work_folder import WorkFolder
 from netcaliper.stats.block_elimination import TAU, Reader, eliminate_blocks, refit
 from netcaliper.stats.sampling import CALIBRATE, VERIFY
-from netcaliper.trace.batches import Batch, count_examples
-from netcaliper.trace.graph import Graph, Tap
+from netcaliper.trace.batches import count_examples
+from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site
 
 MAX_COLUMNS = 9216
@@ -120,10 +120,6 @@ class NeededStates:
     def missing(self) -> bool:
         """Whether a pass over the calibrate examples is needed; not if all moments are on disk already."""
         return self.moments.missing
-
-    def taps(self, batch: Batch) -> dict[str, Tap]:
-        """Return what feeds the states, by node, for a batch."""
-        return self.moments.taps(batch)
 
     def judge(self, site: Site, stage: Int[np.ndarray, " units"] | None = None) -> Needed:
         """Eliminate at one site, unless the answer is on disk.
@@ -258,7 +254,7 @@ def needed(
     states = NeededStates(graph, chosen, plan, tau=tau, max_columns=max_columns, folder=folder)
     if states.missing:
         for batch in chosen_examples(graph, data, plan.split == CALIBRATE):
-            graph.run(batch, taps=states.taps(batch))
+            graph.run(batch, taps=states.moments.taps(batch))
     answers = tuple(states.judge(site) for site in chosen)
     return answers, agreement(states, data, answers) if verify else None
 

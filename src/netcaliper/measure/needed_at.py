@@ -19,11 +19,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from netcaliper.errors import InputError
-from netcaliper.measure.examples import chosen_examples
+from netcaliper.feed.examples import chosen_examples
+from netcaliper.feed.outputs import MAJORITY
+from netcaliper.feed.ranks import ALONE, Ranks
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.needed_answer import Needed
-from netcaliper.measure.outputs import MAJORITY
-from netcaliper.measure.ranks import ALONE, Ranks
 from netcaliper.measure.replacement import Agreement, Remembered, Variant, compare
 from netcaliper.reading.schema import NeededAt
 from netcaliper.stats.intervals import fewest_trials

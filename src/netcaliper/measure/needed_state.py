@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Int
 
 from netcaliper.errors import InputError
-from netcaliper.measure.fingerprint import DataFingerprint, model_fingerprint
+from netcaliper.feed.fingerprint import DataFingerprint, model_fingerprint
+from netcaliper.feed.protocol import Plan
+from netcaliper.feed.work_folder import WorkFolder
 from netcaliper.measure.needed_answer import Needed
-from netcaliper.measure.protocol import Plan
-from netcaliper.measure.work_folder import WorkFolder
 from netcaliper.trace.batches import first_batch
 from netcaliper.trace.graph import Graph
 from netcaliper.trace.site import Site

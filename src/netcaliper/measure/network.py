@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from netcaliper.feed.protocol import JACKKNIFE
 from netcaliper.measure.partition import NEEDED
 from netcaliper.measure.path_length import PathLength
-from netcaliper.measure.protocol import JACKKNIFE
 from netcaliper.measure.prunable import Pruned
 from netcaliper.measure.replacement import Agreement
 from netcaliper.measure.site_record import SiteAnswer

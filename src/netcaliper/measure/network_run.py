@@ -8,6 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from netcaliper.feed.examples import chosen_examples
+from netcaliper.feed.one_pass import OnePass, Tell
+from netcaliper.feed.outputs import MAJORITY
+from netcaliper.feed.protocol import Findings, Measure, Plan
+from netcaliper.feed.ranks import ALONE, Ranks
+from netcaliper.feed.work_folder import WorkFolder
 from netcaliper.measure.ablation import Ablations, ablated
 from netcaliper.measure.ablation_cost import (
     FEWEST_EXAMPLES,
@@ -17,21 +23,15 @@ from netcaliper.measure.ablation_cost import (
     ablation_passes,
     operations,
 )
-from netcaliper.measure.examples import chosen_examples
 from netcaliper.measure.needed import NeededStates
 from netcaliper.measure.needed_answer import Needed
 from netcaliper.measure.needed_at import REACH, SEEDS, TAUS, ChosenTau, needed_at, select_tau, variants
 from netcaliper.measure.network import network_reading
-from netcaliper.measure.one_pass import OnePass, Tell
-from netcaliper.measure.outputs import MAJORITY
 from netcaliper.measure.path_length import PathLength, measured_lengths
 from netcaliper.measure.perturbation import unit_statistics
-from netcaliper.measure.protocol import Findings, Measure, Plan
 from netcaliper.measure.prunable import Pruned, answer, not_ablated
-from netcaliper.measure.ranks import ALONE, Ranks
 from netcaliper.measure.replacement import Agreement, compare
 from netcaliper.measure.site_record import SiteAnswer, idle_first, needed_findings, site_answer
-from netcaliper.measure.work_folder import WorkFolder
 from netcaliper.reading.schema import NeededAt, NetworkReading, PathLengths, SiteReading
 from netcaliper.stats.ablation_curve import PERMUTATIONS
 from netcaliper.stats.sampling import VERIFY
@@ -225,7 +225,8 @@ class NetworkRun:
         """
         ablations = self._ablations(data)
         look = ablations.look if ablations is not None else None
-        one = OnePass(self.graph, self.sites, self.measures, self.needed, self.plan, look, self.ranks)
+        moments = self.needed.moments if self.needed is not None else None
+        one = OnePass(self.graph, self.sites, self.measures, moments, self.plan, look, self.ranks)
         one.run(data, size, tell)
         if ablations is not None:
             ablations.look_together(self.ranks)

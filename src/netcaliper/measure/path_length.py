@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from netcaliper.errors import InputError
-from netcaliper.measure.outputs import main_output
+from netcaliper.feed.outputs import main_output
 from netcaliper.measure.unit_states import BENDS, CONSTANT
 from netcaliper.reading.reading import Reading
 from netcaliper.reading.schema import PathLengths

@@ -15,9 +15,9 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from netcaliper.errors import DataError
-from netcaliper.measure.examples import chosen_examples
-from netcaliper.measure.protocol import Plan
-from netcaliper.measure.ranks import ALONE, Ranks
+from netcaliper.feed.examples import chosen_examples
+from netcaliper.feed.protocol import Plan
+from netcaliper.feed.ranks import ALONE, Ranks
 from netcaliper.stats.covariance import Covariance
 from netcaliper.stats.sampling import CALIBRATE
 from netcaliper.trace.batches import Batch

@@ -13,11 +13,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from netcaliper.errors import DataError, InputError
+from netcaliper.feed.outputs import Task
+from netcaliper.feed.protocol import Mode, Plan
 from netcaliper.measure.ablation import NETWORK, Ablations, Curves, Scope, ablated
 from netcaliper.measure.ablation_cost import MOST_EXAMPLES
-from netcaliper.measure.outputs import Task
 from netcaliper.measure.perturbation import Order, Perturbation, unit_statistics
-from netcaliper.measure.protocol import Mode, Plan
 from netcaliper.reading.schema import Ablation, Share
 from netcaliper.stats.ablation_curve import bootstrap, first_crossing, over_permutations, t_interval
 from netcaliper.stats.intervals import fewest_trials

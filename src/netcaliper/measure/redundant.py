@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int
 
-from netcaliper.measure.protocol import JACKKNIFE, ROWS_PER_UNIT, Findings, Plan, Sight, too_few_folds
-from netcaliper.measure.ranks import uneven
+from netcaliper.feed.protocol import JACKKNIFE, ROWS_PER_UNIT, Findings, Plan, Sight, too_few_folds
+from netcaliper.feed.ranks import uneven
 from netcaliper.reading.schema import Share
 from netcaliper.stats.correlated import correlated
 from netcaliper.stats.covariance import Covariance, Moments

@@ -12,9 +12,9 @@ from scipy.stats import t
 from torch import Tensor
 
 from netcaliper.errors import InputError
+from netcaliper.feed.outputs import Prediction, Task, choices, prediction, same, squared_error, weights
+from netcaliper.feed.ranks import ALONE, Ranks
 from netcaliper.measure.consumer_input import ConsumerInput
-from netcaliper.measure.outputs import Prediction, Task, choices, prediction, same, squared_error, weights
-from netcaliper.measure.ranks import ALONE, Ranks
 from netcaliper.stats.intervals import clopper_pearson_lower
 from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import NODE, Graph, Override, Tap

@@ -6,7 +6,7 @@ See ``stats/selectivity.py`` for the definition. All rows are read; the label of
 import numpy as np
 import torch
 
-from netcaliper.measure.protocol import JACKKNIFE, Findings, Plan, Sight, too_few_folds
+from netcaliper.feed.protocol import JACKKNIFE, Findings, Plan, Sight, too_few_folds
 from netcaliper.reading.schema import Share
 from netcaliper.stats.intervals import jackknife
 from netcaliper.stats.sampling import CALIBRATE, FOLDS, VERIFY

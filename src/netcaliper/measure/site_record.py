@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from netcaliper.feed.protocol import Findings
 from netcaliper.measure.needed_answer import Needed
 from netcaliper.measure.partition import counts, partition
-from netcaliper.measure.protocol import Findings
 from netcaliper.reading.schema import ConsumerRecord, SiteReading
 from netcaliper.trace.site import Site
 

@@ -10,20 +10,20 @@ import torch
 from torch import nn
 
 from netcaliper.errors import InputError
-from netcaliper.measure.clock import Clock
-from netcaliper.measure.dry_run import dry_run
+from netcaliper.feed.clock import Clock
+from netcaliper.feed.dry_run import dry_run
+from netcaliper.feed.fingerprint import model_fingerprint
+from netcaliper.feed.one_pass import Tell
+from netcaliper.feed.origin import described, versions
+from netcaliper.feed.protocol import Measure, Mode, Plan
+from netcaliper.feed.ranks import joined
+from netcaliper.feed.traced import traced
 from netcaliper.measure.estimate import available_memory, estimate
-from netcaliper.measure.fingerprint import model_fingerprint
 from netcaliper.measure.needed_at import REACH
 from netcaliper.measure.needed_state import open_state
 from netcaliper.measure.network_run import ABLATION_PASSES, NetworkRun
-from netcaliper.measure.one_pass import Tell
-from netcaliper.measure.origin import described, versions
-from netcaliper.measure.protocol import Measure, Mode, Plan
-from netcaliper.measure.ranks import joined
 from netcaliper.measure.redundant import RedundantMeasure
 from netcaliper.measure.selectivity import SelectivityMeasure
-from netcaliper.measure.traced import traced
 from netcaliper.measure.twin import make_twin, twin_passes
 from netcaliper.measure.unit_states import UnitStatesMeasure
 from netcaliper.reading.reading import Reading

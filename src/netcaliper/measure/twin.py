@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from netcaliper.errors import InputError
+from netcaliper.feed.examples import chosen_examples
+from netcaliper.feed.norm_statistics import batch_norms, estimate_norms
+from netcaliper.feed.protocol import Plan
 from netcaliper.fit.seeds import seeded
-from netcaliper.measure.examples import chosen_examples
-from netcaliper.measure.norm_statistics import batch_norms, estimate_norms
-from netcaliper.measure.protocol import Plan
 from netcaliper.stats.sampling import CALIBRATE
 from netcaliper.trace.batches import Batch, regrouped
 from netcaliper.trace.graph import Graph

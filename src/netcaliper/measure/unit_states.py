@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from netcaliper.errors import DataError
-from netcaliper.measure.protocol import JACKKNIFE, Findings, Plan, Sight, too_few_folds
+from netcaliper.feed.protocol import JACKKNIFE, Findings, Plan, Sight, too_few_folds
 from netcaliper.reading.schema import Share
 from netcaliper.stats.intervals import jackknife, zero_event_bound
 from netcaliper.stats.unit_states import UnitFacts, UnitStates, pieces_of

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int
 
-from netcaliper.measure.outputs import MAJORITY, Prediction, Task, choices, prediction, weights
-from netcaliper.measure.protocol import Plan
+from netcaliper.feed.outputs import MAJORITY, Prediction, Task, choices, prediction, weights
+from netcaliper.feed.protocol import Plan
 from netcaliper.stats.kappa import Tally
 from netcaliper.stats.sampling import SELECT
 from netcaliper.trace.batches import Batch

@@ -21,8 +21,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.fx import Node
 
+from netcaliper.feed.raw_bytes import raw_bytes
 from netcaliper.measure.consumer_input import ConsumerInput, consumer_input
-from netcaliper.measure.raw_bytes import raw_bytes
 from netcaliper.shrink.calls import NORMS, Call, makes_channels
 from netcaliper.shrink.held import Held
 from netcaliper.surgery.masking import leaving_some, masked

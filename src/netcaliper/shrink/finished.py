@@ -10,8 +10,8 @@ from jaxtyping import Bool
 from torch import nn
 
 from netcaliper.errors import NetcaliperError
-from netcaliper.measure.norm_statistics import batch_norms, estimate_norms
-from netcaliper.measure.origin import versions
+from netcaliper.feed.norm_statistics import batch_norms, estimate_norms
+from netcaliper.feed.origin import versions
 from netcaliper.reading.shrinking import Baseline, PlanStep, ShrinkProof
 from netcaliper.shrink.baselines import random_units, smallest_units
 from netcaliper.shrink.candidate import Candidate, Candidates

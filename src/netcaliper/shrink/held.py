@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from netcaliper.measure.examples import chosen_examples
+from netcaliper.feed.examples import chosen_examples
 from netcaliper.stats.sampling import folds, held, positions
 from netcaliper.trace.batches import Batch
 from netcaliper.trace.graph import Graph

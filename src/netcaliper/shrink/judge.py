@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from netcaliper.errors import InputError
-from netcaliper.measure.outputs import Prediction, Task, divergence, prediction
+from netcaliper.feed.outputs import Prediction, Task, divergence, prediction
 from netcaliper.measure.replacement import Agreement, Summary, distance
 from netcaliper.shrink.held import Held
 from netcaliper.trace.batches import Batch

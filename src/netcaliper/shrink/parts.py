@@ -10,9 +10,9 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from netcaliper.errors import DataError
-from netcaliper.measure.examples import chosen_examples
-from netcaliper.measure.fingerprint import DataFingerprint
-from netcaliper.measure.protocol import Plan
+from netcaliper.feed.examples import chosen_examples
+from netcaliper.feed.fingerprint import DataFingerprint
+from netcaliper.feed.protocol import Plan
 from netcaliper.reading.shrinking import Splits
 from netcaliper.shrink.held import Held, hold
 from netcaliper.stats.intervals import fewest_trials

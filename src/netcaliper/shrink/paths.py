@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int
 
-from netcaliper.measure.protocol import ROWS_PER_UNIT, rows_wanted
+from netcaliper.feed.protocol import ROWS_PER_UNIT, rows_wanted
 from netcaliper.shrink.calls import Call
 from netcaliper.shrink.held import Held
 from netcaliper.shrink.judge import Judge, without

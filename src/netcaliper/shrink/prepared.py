@@ -8,9 +8,9 @@ from typing import Any, get_args
 import numpy as np
 
 from netcaliper.errors import CutRefused, InputError
-from netcaliper.measure.dry_run import dry_run
+from netcaliper.feed.dry_run import dry_run
+from netcaliper.feed.outputs import MAJORITY
 from netcaliper.measure.estimate import available_memory
-from netcaliper.measure.outputs import MAJORITY
 from netcaliper.reading.shrinking import StepKind
 from netcaliper.shrink.calls import Call, find_calls
 from netcaliper.shrink.exact import Exact, find_exact

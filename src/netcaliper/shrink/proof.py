@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from netcaliper.errors import DataError
-from netcaliper.measure.dry_run import dry_run
-from netcaliper.measure.outputs import Prediction, Task, choices, prediction
+from netcaliper.feed.dry_run import dry_run
+from netcaliper.feed.outputs import Prediction, Task, choices, prediction
 from netcaliper.measure.replacement import Agreement, Summary, distance
 from netcaliper.reading.shrinking import ClassAgreement, Gate, Latency, Memory, TaskMetric
 from netcaliper.shrink.task import metric_of, quality, targets

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from netcaliper.measure.protocol import rows_wanted
+from netcaliper.feed.protocol import rows_wanted
 from netcaliper.shrink.calls import Call
 from netcaliper.shrink.held import Held
 from netcaliper.stats.covariance import Covariance, Moments

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from netcaliper.errors import CutRefused, InputError
-from netcaliper.measure.fingerprint import model_fingerprint
-from netcaliper.measure.one_pass import Tell
-from netcaliper.measure.origin import described
-from netcaliper.measure.traced import traced
+from netcaliper.feed.fingerprint import model_fingerprint
+from netcaliper.feed.one_pass import Tell
+from netcaliper.feed.origin import described
+from netcaliper.feed.traced import traced
 from netcaliper.reading.shrinking import ShrinkPlan, ShrinkProof, Target, TargetKind
 from netcaliper.reading.shrinking_folder import PROOF, plan_bytes, proof_bytes
 from netcaliper.shrink.blocks import BlockPath, blocks_named, find_blocks

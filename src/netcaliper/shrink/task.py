@@ -12,8 +12,8 @@ from scipy.stats import t
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from netcaliper.measure.labels import class_labels
-from netcaliper.measure.outputs import Prediction, Task, choices
+from netcaliper.feed.labels import class_labels
+from netcaliper.feed.outputs import Prediction, Task, choices
 from netcaliper.reading.shrinking import TaskMetric
 from netcaliper.trace.batches import IGNORED, Batch, labels_are_inputs
 

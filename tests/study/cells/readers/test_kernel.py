@@ -2,8 +2,8 @@
 
 import pytest
 
+from netcaliper.compare.ntk_velocity import ntk_velocity
 from netcaliper.errors import StudyError
-from netcaliper.measure.ntk_velocity import ntk_velocity
 from netcaliper.study.cells.cell_data import CellData
 from netcaliper.study.cells.networks import KeptNetworks, build_network, keep_network
 from netcaliper.study.cells.readers import kernel

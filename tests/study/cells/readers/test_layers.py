@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from layers_readings import FIRST, LAST, bare, one
-from netcaliper.measure.layers import PARTS
+from netcaliper.compare.layers import PARTS
 from netcaliper.reading.layers_reading import LayersReading
 from netcaliper.reading.store import load_as
 from netcaliper.study.cells.cell_data import CellData

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.stats import ttest_ind
 from torch import nn
 
-from netcaliper.measure.cka import HELD
-from netcaliper.measure.compare import REPRESENTED
-from netcaliper.measure.compare import compare as compare_networks
-from netcaliper.measure.one_pass import Tell
+from netcaliper.compare.cka import HELD
+from netcaliper.compare.compare import REPRESENTED
+from netcaliper.compare.compare import compare as compare_networks
+from netcaliper.feed.one_pass import Tell
 from netcaliper.reading.layers import Agreement, Crossing, LayersRecord
 from netcaliper.stats.intervals import clopper_pearson, jackknife
 from netcaliper.study.cells.readers.options import checked_options

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from netcaliper.compare.ntk_velocity import ntk_velocity
 from netcaliper.errors import StudyError
-from netcaliper.measure.ntk_velocity import ntk_velocity
 from netcaliper.study.cells.networks import KeptNetworks
 from netcaliper.study.cells.readers.options import checked_options
 from netcaliper.study.cells.readers.subject import Subject

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from netcaliper.measure.cka import HELD
-from netcaliper.measure.layers import TOGETHER
-from netcaliper.measure.layers import layers as read_layers
+from netcaliper.compare.cka import HELD
+from netcaliper.compare.layers import TOGETHER
+from netcaliper.compare.layers import layers as read_layers
 from netcaliper.reading.layers import LayersOf, LayersRecord
 from netcaliper.reading.layers_names import Place
 from netcaliper.study.cells.readers.options import checked_options
