@@ -1,7 +1,7 @@
 """One pass over the calibrate and select examples, with a tap on every site and on every consumer's input."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ Tell = Callable[[str, int, int], None]
 """Called with a phase in words, the examples done and the examples in all."""
 
 
+@runtime_checkable
 class ConsumerStates(Protocol):
     """Accumulates what is needed of the inputs of consumers; one state serves all sites that a consumer reads."""
 
