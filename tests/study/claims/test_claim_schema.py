@@ -67,6 +67,8 @@ def test_figures_are_told_apart_by_their_kind():
     figures = TypeAdapter(FigureSpec)
     base = {"name": "growth", "title": "Growth"}
     assert isinstance(figures.validate_python(base | {"kind": "lines", "x": "width", "y": "p"}), LinesFigure)
+    with pytest.raises(ValidationError, match="`bounds` must rise, got"):
+        figures.validate_python(base | {"kind": "lines", "x": "width", "y": "p", "bounds": [1, 0]})
     assert isinstance(figures.validate_python(base | {"kind": "maps", "columns": "depth"}), MapsFigure)
     assert isinstance(figures.validate_python(base | {"kind": "profile", "column": "prunable:"}), ProfileFigure)
     for bad in ({"kind": "bars"}, {"kind": "lines", "x": "a"}, {"kind": "profile", "column": "prunable"}):

@@ -69,6 +69,20 @@ def test_a_profile_goes_along_the_sites_in_the_order_of_the_table():
     assert "begins with `q:`" in str(figure(kind="profile", column="q:").reason)
 
 
+@pytest.mark.parametrize(
+    "spec", [{"x": "width", "y": "y"}, {"kind": "profile", "column": "p:"}], ids=["lines", "profile"]
+)
+def test_intervals_end_where_the_column_does(spec):
+    cells = made_cells(width=[1, 2], seed=[0, 1])
+    table = made_table(cells, lambda width, seed: {"y": (width + seed) / 4, "p:a": (width + seed) / 4})
+    free, cut = figure(table, cells, **spec), figure(table, cells, bounds=[0, 0.9], **spec)
+    ends = [(point.low or 0.0, point.high or 0.0) for point in free.points]
+    assert min(ends)[0] < 0
+    assert max(high for _, high in ends) > 1
+    assert [(point.low, point.high) for point in cut.points] == [(max(low, 0), min(high, 0.9)) for low, high in ends]
+    assert [point.y for point in free.points] == [point.y for point in cut.points]
+
+
 def test_rows_without_repetitions_are_points_without_an_interval():
     cells = made_cells("all", "compare", width=[1, 2])
     found = figure(made_table(cells, lambda width: {"y": width}), cells, x="width", y="y")

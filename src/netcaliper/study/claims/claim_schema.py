@@ -7,7 +7,7 @@ before the runs. How the numbers are made is in ``netcaliper.study.claims.judge`
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Statistic = Literal["mean", "growth", "slope", "rank", "gap", "core", "flat", "reported"]
 
@@ -229,6 +229,15 @@ class _FigureBase(Part):
         return checked_where(where)
 
 
+def _ordered(ends: list[float]) -> list[float]:
+    if not ends[0] < ends[1]:
+        raise ValueError(f"`bounds` must rise, got {ends}; give the lower end first")
+    return ends
+
+
+Bounds = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+
+
 class LinesFigure(_FigureBase):
     """Means with t intervals over repetitions, as lines.
 
@@ -237,6 +246,7 @@ class LinesFigure(_FigureBase):
         color: one line for each value of this column.
         panels: one panel for each value of this column.
         twin: also draw ``twin_`` + y, dashed.
+        bounds: least and largest value that y can have; intervals are cut to them. ``[0, 1]`` for a share.
         per: the column whose values are the repetitions.
         log: axes with a logarithmic scale (base 2).
     """
@@ -247,6 +257,7 @@ class LinesFigure(_FigureBase):
     color: str | None = None
     panels: str | None = None
     twin: bool = False
+    bounds: Bounds | None = None
     per: str = "seed"
     log: list[Literal["x", "y"]] = Field(default_factory=list)
 
@@ -273,6 +284,7 @@ class ProfileFigure(_FigureBase):
         color: one line for each value of this column.
         panels: one panel for each value of this column.
         twin: also draw ``twin_`` + column, dashed.
+        bounds: as of lines.
         per: the column whose values are the repetitions.
     """
 
@@ -281,6 +293,7 @@ class ProfileFigure(_FigureBase):
     color: str | None = None
     panels: str | None = None
     twin: bool = False
+    bounds: Bounds | None = None
     per: str = "seed"
 
 

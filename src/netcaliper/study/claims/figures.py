@@ -82,7 +82,7 @@ def _lines(spec: LinesFigure, part: Selected, figure: StudyFigure) -> StudyFigur
             kept = kept if given else {name: rows for name, rows in kept.items() if _all_in(rows, spec.x)}
             if not twin and (kept or spec.x != "epoch"):  # not every reader reads at every epoch
                 gaps += len(group.rows) - len(kept)
-            point = _point(group, kept, column, spec.x, twin=twin)
+            point = _point(group, kept, column, spec.x, spec.bounds, twin=twin)
             points += [] if point is None else [point]
     reason = figure.reason
     if not reason and not points:
@@ -105,7 +105,7 @@ def _profile(spec: ProfileFigure, part: Selected, figure: StudyFigure, table: Ro
             for site in sites:
                 column = (TWIN if twin else "") + spec.column + site
                 kept = {name: rows for name, rows in group.rows.items() if _all_in(rows, column)}
-                point = _point(group, kept, column, site, twin=twin, x=site)
+                point = _point(group, kept, column, site, spec.bounds, twin=twin, x=site)
                 points += [] if point is None else [point]
     reason = figure.reason or (None if points else f"no row has a column that begins with `{spec.column}`")
     update = {"x": "site", "y": spec.column.rstrip(":"), "color": spec.color or "", "panel": spec.panels or ""}
@@ -194,7 +194,14 @@ def _groups(
 
 
 def _point(
-    group: _Group, kept: dict[str, list[Row]], column: str, along: str, *, twin: bool, x: Any = None
+    group: _Group,
+    kept: dict[str, list[Row]],
+    column: str,
+    along: str,
+    bounds: Sequence[float] | None,
+    *,
+    twin: bool,
+    x: Any = None,
 ) -> Point | None:
     """Return the mean over repetitions, each the mean of its rows."""
     if not kept:
@@ -206,6 +213,8 @@ def _point(
     values = means(column)
     place = x if x is not None else group.x if group.x is not None else float(np.mean(means(along)))
     low, high = mean_interval(values) or (None, None)
+    if bounds is not None and low is not None and high is not None:  # of few repetitions it reaches beyond
+        low, high = (float(np.clip(end, bounds[0], bounds[1])) for end in (low, high))
     return Point(
         x=place, y=float(np.mean(values)), low=low, high=high, repetitions=len(values), color=group.color,
         panel=group.panel, twin=twin,
