@@ -26,6 +26,17 @@ def test_every_statistic_gives_what_is_planted():
     assert number_of(claim("flat", along="x"), rows([1, 1, 2], [1, 3, 2.5]), "y") == pytest.approx(0.5)
 
 
+def test_what_the_readings_say_of_a_missing_number_is_told_with_it():
+    row = {"x": 1, "z": float("inf"), "width_note": "y: too few rows.", "twin_width_note": "y: one class."}
+    whole = {"x": 2, "y": 3, "twin_y": 4}
+    with pytest.raises(NoNumber, match=r"^there is no `y` where x = 1 \(y: too few rows\)$"):
+        numbers_in([row, whole], "y", "x")
+    with pytest.raises(NoNumber, match=r"^there is no `twin_y` \(y: one class\)$"):
+        numbers_in([row, whole], "twin_y")
+    with pytest.raises(NoNumber, match=r"^`z` is inf, no finite number$"):
+        numbers_in([row], "z")
+
+
 def test_ranks_are_spearmans():
     generator = np.random.default_rng(0)
     x, y = generator.random(9), generator.integers(0, 4, 9).astype(float)

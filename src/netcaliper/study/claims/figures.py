@@ -12,10 +12,9 @@ from netcaliper.reading.numerals import plural
 from netcaliper.reading.study import Map, Point, StudyCell, StudyFigure
 from netcaliper.stats.repetitions import mean_interval
 from netcaliper.study.claims.claim_schema import FigureSpec, LinesFigure, MapsFigure, ProfileFigure
-from netcaliper.study.claims.rows import Row, Rows, by_value, order_of
+from netcaliper.study.claims.rows import TWIN, Row, Rows, by_value, order_of
 from netcaliper.study.claims.selection import Selected, no_column, select
 
-TWIN = "twin_"
 MOST_BINS = 60
 """Cells of a map a side: enough for its blocks to be seen, and small in the page."""
 MOST_MAPS = 24

@@ -7,14 +7,12 @@ from typing import Any
 from netcaliper.reading.numerals import plural
 from netcaliper.reading.study import ClaimResult, Effect, PaperResult, StudyCell
 from netcaliper.study.claims.claim_schema import LOGARITHMIC, Claim
-from netcaliper.study.claims.rows import Rows, label_of, order_of
+from netcaliper.study.claims.rows import TWIN, Rows, label_of, order_of
 from netcaliper.study.claims.samples import Side, effect_of, sample_of, unscaled
 from netcaliper.study.claims.selection import Selected, no_column, select
 from netcaliper.study.claims.statistics import NoNumber, numbers_in
 from netcaliper.study.claims.verdict import verdict_of
 from netcaliper.study.claims.words import interval_words, reads, threshold_words, unit_words
-
-TWIN = "twin_"
 
 
 def judge(claim: Claim, table: Rows, cells: Sequence[StudyCell]) -> ClaimResult:

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+TWIN = "twin_"
+"""Begins the columns of the untrained twin."""
+NOTE = "_note"
+"""Ends the columns that say why a reader has no number."""
+
 
 @dataclass(frozen=True)
 class Rows:

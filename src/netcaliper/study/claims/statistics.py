@@ -11,7 +11,7 @@ from netcaliper.stats.core_size import core_size
 from netcaliper.stats.curve_gap import curve_gap
 from netcaliper.stats.growth import doubling_slope, growth_slope
 from netcaliper.study.claims.claim_schema import Claim
-from netcaliper.study.claims.rows import Row, by_value, label_of
+from netcaliper.study.claims.rows import NOTE, TWIN, Row, by_value, label_of
 from netcaliper.study.claims.selection import no_column
 
 DROP = 0.01
@@ -115,8 +115,18 @@ def numbers_in(rows: Sequence[Row], column: str, along: str | None = None) -> np
         held = row.get(column)
         if not isinstance(held, int | float) or not math.isfinite(held):
             words = f"there is no `{column}`" if held is None else f"`{column}` is {held!r}, no finite number"
-            raise NoNumber(words + _where(row, along))
+            raise NoNumber(words + _where(row, along) + _why(row, column))
     return np.array([row[column] for row in rows], dtype=np.float64)
+
+
+def _why(row: Row, column: str) -> str:
+    """Return what the readings say of numbers that are missing: their notes, of the twin for a column of the twin."""
+    ours = column.startswith(TWIN)
+    notes = [
+        held.rstrip(".") for name, held in row.items()
+        if name.endswith(NOTE) and name.startswith(TWIN) == ours and isinstance(held, str)
+    ]  # fmt: skip
+    return f" ({'; '.join(notes)})" if notes and row.get(column) is None else ""
 
 
 def gathered(
