@@ -1,7 +1,7 @@
-"""The claims of the studies that were run, as tables for people: ``results/studies/README.md``.
+"""The claims of the studies that were run, as tables for people: ``results/studies/README.md``, and short in README.md.
 
 ``make studies`` runs the studies and leaves ``study.json``, ``table.csv`` and the figures of each in
-``results/studies/NAME-SCALE``; this script writes what they say into one page.
+``results/studies/NAME-SCALE``; this script writes what they say into one page, and verdicts and effects into the README.
 
     python benchmarks/study_claims.py
 """
@@ -17,6 +17,8 @@ from netcaliper.reading.study_headline import computed, headline
 from netcaliper.report.study_tables import ClaimRow, claim_rows
 
 FOLDER = table.ROOT / "results" / "studies"
+README = table.ROOT / "README.md"
+BEGIN, END = "<!-- written by benchmarks/study_claims.py -->\n", "<!-- until here -->\n"
 HEAD = """# What the studies say
 
 Every claim was written into its study file before the runs: statistic, threshold, fewest seeds. ✓ holds: the whole 95 %
@@ -45,12 +47,48 @@ def section(folder: Path, reading: StudyReading) -> str:
 
 def line(row: ClaimRow) -> str:
     """Return a claim as a row of Markdown."""
-    unit = f" {row.unit}" if row.unit else ""
-    effect = f"{row.effect}{unit} ({row.interval})"
     verdict = f"{row.mark} {row.verdict}" + (f": {row.reason}" if row.verdict == "undecided" and row.reason else "")
-    cells = (f"**{row.name}** {row.sentence}", verdict, effect, row.threshold, row.twin, row.paper, row.seeds)
-    return "| " + " | ".join(re.sub(r"\s+", " ", cell).replace("|", "\\|") for cell in cells) + " |"
+    return cells(f"**{row.name}** {row.sentence}", verdict, effect(row), row.threshold, row.twin, row.paper, row.seeds)
+
+
+def effect(row: ClaimRow) -> str:
+    """Return the number of a claim with its interval."""
+    return f"{row.effect}{f' {row.unit}' if row.unit else ''} ({row.interval})"
+
+
+def cells(*texts: str) -> str:
+    """Return a row of a table."""
+    return "| " + " | ".join(re.sub(r"\s+", " ", text).replace("|", "\\|") for text in texts) + " |"
+
+
+def short(folder: Path) -> str:
+    """Return the verdicts of all studies: what is contradicted in full, every claim in a line that folds away."""
+    parts = []
+    for file in sorted(folder.glob("*/study.json")):
+        reading = read_study(file.parent)
+        rows = claim_rows(reading)
+        against = [contradicted(row) for row in rows if row.verdict == "contradicted"]
+        table = [cells("", "claim", "effect (95 %)", "claimed"), "|---|---|---|---|"]
+        table += [cells(row.mark, row.sentence, effect(row), row.threshold) for row in rows]
+        parts += [
+            f"**{headline(reading)}.** {computed(reading)}", "", *against, *([""] if against else []),
+            f"<details><summary>All {len(rows)} claims</summary>", "", *table, "", "</details>", "",
+        ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def contradicted(row: ClaimRow) -> str:
+    """Say what a claim says, and what was found."""
+    reason = f"; {row.reason}" if row.reason else ""
+    return f"- ✕ {row.sentence.rstrip('.')}: {effect(row)}, claimed {row.threshold}{reason}."
+
+
+def with_short(text: str, claims: str) -> str:
+    """Return the README with the claims between its two marks."""
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + claims + END + rest.split(END)[1]
 
 
 if __name__ == "__main__":
     (FOLDER / "README.md").write_text(page(FOLDER), encoding="utf-8")
+    README.write_text(with_short(README.read_text(encoding="utf-8"), short(FOLDER)), encoding="utf-8")
