@@ -1,7 +1,7 @@
 """The claims of the studies that were run, as tables for people: ``results/studies/README.md``, and short in README.md.
 
 ``make studies`` runs the studies and leaves ``study.json``, ``table.csv`` and the figures of each in
-``results/studies/NAME-SCALE``; this script writes what they say into one page, and verdicts and effects into the README.
+``results/studies/NAME-SCALE``; this script writes what they say into one page, and in short into the README.
 
     python benchmarks/study_claims.py
 """
