@@ -182,7 +182,8 @@ def data():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one child")
-def test_a_real_signal_in_the_middle(tmp_path):
+@pytest.mark.parametrize(("sent", "code", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+def test_a_real_signal_in_the_middle(tmp_path, sent, code, word):
     (tmp_path / "slow.py").write_text(SLOW)
     folder = tmp_path / "reading"
     done(*NET, "-o", folder)
@@ -204,13 +205,13 @@ def test_a_real_signal_in_the_middle(tmp_path):
         while not (tmp_path / "reached").exists() and child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert (tmp_path / "reached").exists(), child.communicate(timeout=5)
-        child.send_signal(signal.SIGINT)
+        child.send_signal(getattr(signal, sent))
         out, err = child.communicate(timeout=120)  # a busy machine is slow to stop
     finally:
         child.kill()
-    assert child.returncode == 130
+    assert child.returncode == code
     assert out == ""
-    assert "interrupted" in err
+    assert word in err
     assert "Traceback" not in err
     assert contents(folder) == before
 

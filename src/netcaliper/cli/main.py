@@ -1,9 +1,11 @@
 """``netcaliper``: the commands, and what happens when one of them cannot go on.
 
-Exit codes: 0 done, 1 failed, 2 misuse, 130 interrupted. A message is one line on standard error; a traceback means
-a fault of netcaliper's own.
+Exit codes: 0 done, 1 failed, 2 misuse, 130 interrupted (Ctrl-C), 143 terminated (SIGTERM). A message is one line on
+standard error; a traceback means a fault of netcaliper's own.
 """
 
+import os
+import signal
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +31,12 @@ from netcaliper.errors import NetcaliperError
 from netcaliper.report.text import printable
 
 INTERRUPTED = 130
+TERMINATED = 143
 NOTHING_WRITTEN = "this run wrote nothing, and nothing that was there before has changed"
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody asked the process to end: ``kill``, or a batch scheduler whose time is up."""
 
 
 class Commands(TyperGroup):
@@ -56,8 +63,9 @@ class Commands(TyperGroup):
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as stop:
             kept = "; ".join(getattr(stop, "__notes__", ())) or NOTHING_WRITTEN
-            note(f"netcaliper: interrupted; {kept}.")
-            raise typer.Exit(INTERRUPTED) from None
+            terminated = isinstance(stop, Terminated)
+            note(f"netcaliper: {'terminated' if terminated else 'interrupted'}; {kept}.")
+            raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
 
 
 app = typer.Typer(
@@ -94,6 +102,13 @@ for command in (demo, train, trace, measure, layers, compare, linearize, shrink,
 app.add_typer(study, name="study")
 
 
+def _terminate(_signal: int, _frame: Any) -> None:
+    raise Terminated
+
+
 def main() -> None:
     """Run the command line; the console script points here."""
+    # One of several processes of torchrun may wait for the others where no handler is called: it has to die at once.
+    if "RANK" not in os.environ:
+        signal.signal(signal.SIGTERM, _terminate)
     app()
