@@ -1,10 +1,12 @@
 """What every test shares: how hypothesis draws its examples, the seed of torch, and faster registration of kernels."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+import torch.export.exported_program
 from hypothesis import settings
 from torch._C import DispatchKey
 from torch._ops import OperatorBase
@@ -45,3 +47,11 @@ def _py_impl(operator: OperatorBase, key: Any) -> Callable[[Any], Any]:
 
 
 OperatorBase.py_impl = _py_impl  # pyright: ignore[reportAttributeAccessIssue]
+
+# Two more things that every trace does anew with the same outcome: a stub for the gradient of each operator, and looking
+# up every composite operator in each namespace (no test defines one).
+for module, name in (
+    (torch.export.exported_program, "autograd_not_implemented"),
+    (torch._export.utils, "_materialize_cpp_cia_ops"),
+):
+    setattr(module, name, functools.cache(getattr(module, name)))
