@@ -48,8 +48,8 @@ def _py_impl(operator: OperatorBase, key: Any) -> Callable[[Any], Any]:
 
 OperatorBase.py_impl = _py_impl  # pyright: ignore[reportAttributeAccessIssue]
 
-# Two more things that every trace does anew with the same outcome: a stub for the gradient of each operator, and looking
-# up every composite operator in each namespace (no test defines one).
+# Two more things that every trace does anew with the same outcome: a stub for the gradient of each operator, and
+# looking up every composite operator in each namespace (no test defines one).
 for module, name in (
     (torch.export.exported_program, "autograd_not_implemented"),
     (torch._export.utils, "_materialize_cpp_cia_ops"),

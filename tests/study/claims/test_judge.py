@@ -192,6 +192,25 @@ def test_repetitions_that_only_one_side_has_are_named():
     assert found.left_out == ("seed 3: only one of the two sides has it",)
 
 
+def test_what_a_span_leaves_out_is_told_and_is_no_missing_cell():
+    cells = made_cells(size=[1, 2], seed=[0, 1, 2, 3])
+
+    def blocks(size, seed):
+        return {"blocks": 1, "inside": 0.3 + 0.01 * seed} if (size + seed) % 3 else {"blocks": 0}
+
+    having = {"blocks": {"above": 0}}
+    found = judge(claim("mean", column="inside", where=having, above=0.2), made_table(cells, blocks), cells)
+    assert found.verdict == "holds"
+    assert found.values == pytest.approx({str(seed): 0.3 + 0.01 * seed for seed in range(4)})
+    assert found.left_out == ("2 of 8 rows without blocks above 0",)
+    assert found.reads == "mean of inside, where blocks above 0"
+    assert found.cells_missing == 0
+    few = judge(
+        claim("mean", column="inside", where=having | {"size": 2}, above=0.2, seeds=4), made_table(cells, blocks), cells
+    )
+    assert few.reason == "3 repetitions where at least 4 are asked for (1 of 4 rows without blocks above 0)"
+
+
 def test_flat_looks_at_all_epochs():
     cells = made_cells(seed=[0, 1, 2])
     table = made_table(cells, lambda seed, epoch: {"y": 0.5 + 0.01 * epoch}, epochs=[8, 9, 10])

@@ -1,6 +1,7 @@
 import pytest
 
 from made_studies import made_cells, made_table
+from netcaliper.study.claims.claim_schema import Span
 from netcaliper.study.claims.rows import Rows
 from netcaliper.study.claims.selection import condition, no_column, select
 
@@ -60,6 +61,21 @@ def test_any_lifts_a_condition():
     assert rows_of_all(found) == {(1, "true", 0, 5), (1, "random", 0, 5)}
 
 
+def test_a_span_picks_rows_by_what_was_measured_and_says_how_many_lie_outside():
+    table = made_table(CELLS, lambda **point: {} if point["seed"] else {"blocks": point["width"]}, epochs=[0, 5])
+    found = select({"labels": "true", "blocks": Span(above=1)}, table, CELLS)
+    assert rows_of_all(found) == {(2, "true", 0, 5), (4, "true", 0, 5)}  # 1 is not above 1, and a gap lies nowhere
+    assert found.outside == ("4 of 6 rows without blocks above 1",)
+    assert len(found.cells) == 6  # which cells are asked does not hang on their outcome
+    between = select({"blocks": Span(above=1, below=4)}, table, CELLS)
+    assert {row["width"] for row in between.rows} == {2}
+    assert select({"blocks": Span(below=9), "seed": 0}, table, CELLS).outside == ()
+    none = select({"blocks": Span(above=4), "labels": "true"}, table, CELLS)
+    assert none.problem == "no row has blocks above 4 among those with labels = true: there are 1, 2, 4"
+    assert {row["width"] for row in select({"width": Span(above=1.5)}, TABLE, CELLS).rows} == {2, 4}
+    assert True not in Span(above=0)
+
+
 def test_ends_of_an_axis_are_those_of_what_meets_everything_else():
     cells = [*CELLS, *made_cells("other", width=[16], labels=["true"], seed=[0])]
     found = select({"width": "largest", "labels": "true", "family": "mlp"}, TABLE, cells)
@@ -93,4 +109,5 @@ def test_nothing_at_all_is_said_too():
 
 def test_words_of_conditions():
     assert condition("a", [1, 2]) == "a = 1 or 2"
+    assert condition("a", Span(above=0, below=0.5)) == "a above 0 and below 0.5"
     assert no_column("zzz", ["a"]) == "there is no column `zzz`"

@@ -5,7 +5,8 @@ before the runs. How the numbers are made is in ``netcaliper.study.claims.judge`
 """
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -30,6 +31,41 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Span(Part):
+    """A condition on numbers: what was measured picks the networks that can be asked at all.
+
+    Attributes:
+        above, below: the number lies strictly beyond; at least one.
+    """
+
+    above: float | None = None
+    below: float | None = None
+
+    @model_validator(mode="after")
+    def _ends(self) -> "Span":
+        if self.above is None and self.below is None:
+            raise ValueError("an empty condition; give `above`, `below` or both")
+        if self.above is not None and self.below is not None and not self.above < self.below:
+            raise ValueError(
+                f"no number is above {self.above:g} and below {self.below:g}; give the lower end as `above`"
+            )
+        return self
+
+    def __contains__(self, number: object) -> bool:
+        """Tell whether a value is a number that lies there."""
+        if not isinstance(number, int | float) or isinstance(number, bool):
+            return False
+        return (self.above is None or number > self.above) and (self.below is None or number < self.below)
+
+    def __str__(self) -> str:
+        ends = (("above", self.above), ("below", self.below))
+        return " and ".join(f"{name} {end:g}" for name, end in ends if end is not None)
+
+
+Conditions = dict[str, Scalar | list[Scalar] | Span]
+"""Conditions on rows by column: as in ``Where``, or a number that lies in a span."""
+
+
 class Selection(Part):
     """Rows of the table.
 
@@ -37,12 +73,13 @@ class Selection(Part):
         where: conditions, laid over those of the claim.
     """
 
-    where: Where
+    where: Conditions
 
     @field_validator("where")
     @classmethod
-    def _conditions(cls, where: Where) -> Where:
-        return checked_where(where)
+    def _conditions(cls, where: Conditions) -> Conditions:
+        check_where(where)
+        return where
 
 
 class Change(Part):
@@ -54,14 +91,15 @@ class Change(Part):
         statistic: the mean of the column in place of a ``core``.
     """
 
-    where: Where = Field(default_factory=dict)
+    where: Conditions = Field(default_factory=dict)
     column: str | None = None
     statistic: Literal["mean"] | None = None
 
     @field_validator("where")
     @classmethod
-    def _conditions(cls, where: Where) -> Where:
-        return checked_where(where)
+    def _conditions(cls, where: Conditions) -> Conditions:
+        check_where(where)
+        return where
 
     @model_validator(mode="after")
     def _changes(self) -> "Change":
@@ -111,7 +149,7 @@ class Claim(Part):
     statistic: Statistic
     column: str = Field(min_length=1)
     along: str | None = None
-    where: Where = Field(default_factory=dict)
+    where: Conditions = Field(default_factory=dict)
     minus: Change | None = None
     over: Change | None = None
     above: float | None = None
@@ -147,8 +185,9 @@ class Claim(Part):
 
     @field_validator("where")
     @classmethod
-    def _conditions(cls, where: Where) -> Where:
-        return checked_where(where)
+    def _conditions(cls, where: Conditions) -> Conditions:
+        check_where(where)
+        return where
 
     @model_validator(mode="after")
     def _together(self) -> "Claim":
@@ -220,13 +259,14 @@ class _FigureBase(Part):
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
     title: str = Field(min_length=1)
     answers: str = ""
-    where: Where = Field(default_factory=dict)
+    where: Conditions = Field(default_factory=dict)
     caption: str = ""
 
     @field_validator("where")
     @classmethod
-    def _conditions(cls, where: Where) -> Where:
-        return checked_where(where)
+    def _conditions(cls, where: Conditions) -> Conditions:
+        check_where(where)
+        return where
 
 
 def _ordered(ends: list[float]) -> list[float]:
@@ -300,8 +340,8 @@ class ProfileFigure(_FigureBase):
 FigureSpec = Annotated[LinesFigure | MapsFigure | ProfileFigure, Field(discriminator="kind")]
 
 
-def checked_where(where: Where) -> Where:
-    """Return conditions as they are; refuse those that nothing can meet."""
+def check_where(where: Mapping[str, Any]) -> None:
+    """Refuse conditions that nothing can meet; raises ``ValueError`` with the condition."""
     for column, wanted in where.items():
         if wanted == []:
             raise ValueError(f"`where.{column}` = [] selects nothing; name values or leave it out")
@@ -309,4 +349,3 @@ def checked_where(where: Where) -> Where:
             isinstance(one, float) and math.isnan(one) for one in (wanted if isinstance(wanted, list) else [wanted])
         ):
             raise ValueError(f"`where.{column}` = nan equals nothing, not even itself; name a value")
-    return where

@@ -77,7 +77,8 @@ def _over_repetitions(
     lacking = _lacking(claim, parts)
     main, other = _sides(claim, [_without(part, claim.per, lacking) for part in parts])
     sample = sample_of(claim, main, other, point)
-    left_out = (*(f"{claim.per} {label}: {words}" for label, words in lacking.items()), *sample.left_out)
+    outside = dict.fromkeys(words for part in parts for words in part.outside)
+    left_out = (*(f"{claim.per} {label}: {words}" for label, words in lacking.items()), *sample.left_out, *outside)
     effect = effect_of(claim, sample, logarithmic=claim.logarithmic)
     count = len(sample.values)
     if count < claim.seeds:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from netcaliper.reading.numerals import plural
 from netcaliper.reading.study import StudyCell
-from netcaliper.study.claims.claim_schema import ANY
+from netcaliper.study.claims.claim_schema import ANY, Span
 from netcaliper.study.claims.rows import Row, Rows, label_of, order_of
 
 MOST_VALUES = 6
@@ -23,11 +24,13 @@ class Selected:
         cells: of the grid, computed or not.
         rows: of the table.
         problem: why there is no row, in words.
+        outside: how many rows a span left out, in words.
     """
 
     cells: tuple[StudyCell, ...]
     rows: Sequence[Row]
     problem: str | None = None
+    outside: tuple[str, ...] = ()
 
 
 def select(where: Mapping[str, Any], table: Rows, cells: Sequence[StudyCell], *, every_epoch: bool = False) -> Selected:
@@ -37,9 +40,9 @@ def select(where: Mapping[str, Any], table: Rows, cells: Sequence[StudyCell], *,
     found that are not computed yet; all others part the rows.
 
     Args:
-        where: by column a value, a list of them, ``"any"`` for no condition, ``"smallest"`` or ``"largest"`` for the
-            end of an axis of numbers; of ``epoch`` also ``"final"``. Numbers are equal as numbers, and a gap equals
-            nothing.
+        where: by column a value, a list of them, a span of numbers, ``"any"`` for no condition, ``"smallest"`` or
+            ``"largest"`` for the end of an axis of numbers; of ``epoch`` also ``"final"``. Numbers are equal as
+            numbers, and a gap equals nothing.
         table: rows with ``cell`` and ``final``.
         cells: of the study.
         every_epoch: also rows that are not final. So it is where ``where`` names ``epoch``.
@@ -72,6 +75,11 @@ def select(where: Mapping[str, Any], table: Rows, cells: Sequence[StudyCell], *,
     ]
     if not rows:
         return Selected(found, (), _not_there(found))
+    if not every_epoch and "epoch" not in where:
+        rows = [row for row in rows if row.get("final")]
+        if not rows:
+            return Selected(found, (), "no final row is among them")
+    outside: list[str] = []
     for column in (column for column in where if column not in of_cells):
         if column not in table.columns:
             return Selected(found, (), no_column(column, [*table.columns, *of_cells]))
@@ -81,11 +89,13 @@ def select(where: Mapping[str, Any], table: Rows, cells: Sequence[StudyCell], *,
             left = [row for row in rows if _meets(row.get(column), where[column])]
         if not left:
             return Selected(found, (), _nothing(column, where[column], rows, "row", met))
+        if isinstance(where[column], Span) and len(left) < len(rows):
+            outside.append(
+                f"{len(rows) - len(left)} of {plural(len(rows), 'row')} without {condition(column, where[column])}"
+            )
         rows = left
         met.append(condition(column, where[column]))
-    if not every_epoch and "epoch" not in where:
-        rows = [row for row in rows if row.get("final")]
-    return Selected(found, rows, None if rows else "no final row is among them")
+    return Selected(found, rows, outside=tuple(outside))
 
 
 def _is_end(wanted: Any) -> bool:
@@ -99,7 +109,9 @@ def _found_end(wanted: Any, values: Sequence[Any]) -> Any:
 
 
 def condition(column: str, wanted: Any) -> str:
-    """Write a condition, e.g. ``labels = true``."""
+    """Write a condition, e.g. ``labels = true`` or ``blocks above 0``."""
+    if isinstance(wanted, Span):
+        return f"{column} {wanted}"
     return f"{column} = {' or '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}"
 
 
@@ -111,6 +123,8 @@ def no_column(column: str, known: Iterable[str]) -> str:
 
 def _meets(value: Any, wanted: Any) -> bool:
     """Tell whether a value is the one that is wanted, or one of them; 1 and 1.0 are equal, 1 and true are not."""
+    if isinstance(wanted, Span):
+        return value in wanted
     several = wanted if isinstance(wanted, list) else [wanted]
     return any(isinstance(value, bool) == isinstance(one, bool) and value == one for one in several)
 

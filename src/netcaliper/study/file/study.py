@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from netcaliper.study.claims.claim_schema import Claim, FigureSpec, Part, Where, checked_where
+from netcaliper.study.claims.claim_schema import Claim, FigureSpec, Part, Where, check_where
 from netcaliper.study.file.axes import SEED, Axis, Point, placed
 
 Read = dict[str, dict[str, Any]]
@@ -98,7 +98,8 @@ class Comparison(Part):
     @field_validator("where")
     @classmethod
     def _conditions(cls, where: Where) -> Where:
-        return checked_where(where)
+        check_where(where)
+        return where
 
 
 class Grid(Part):
