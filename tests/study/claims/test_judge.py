@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import linregress, t
 
 from made_studies import made_cells, made_table
+from netcaliper.reading.study import Effect
 from netcaliper.study.claims.claim_schema import Claim
 from netcaliper.study.claims.judge import judge
 from netcaliper.study.claims.rows import Rows
@@ -332,8 +333,13 @@ def test_a_comparison_reports_its_own_interval():
     assert judge(claim("reported", above=0.08), table, cells).reason == (
         "`reported` takes one row, and 2 are selected; narrow `where`"
     )
-    bare = made_table(cells, lambda width: {"y": 0.1})
-    assert "there is no column `y_low`" in str(judge(claim("reported", where={"width": 2}), bare, cells).reason)
+    bare = made_table(cells, lambda width: {"y": 0.1, "y_note": "two networks are too few"})
+    without = judge(claim("reported", where={"width": 2}), bare, cells)
+    assert without.verdict == "undecided"
+    assert without.reason == "`y` is reported without an interval (two networks are too few)"
+    assert without.effect == Effect(value=0.1)
+    assert without.interval == ""
+    assert "there is no column `z`" in str(judge(claim("reported", column="z", where={"width": 2}), bare, cells).reason)
     per_seed = judge(claim("mean", where={"width": 2}), table, cells)
     assert "there is no column `seed`" in str(per_seed.reason)
 

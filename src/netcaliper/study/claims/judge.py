@@ -10,7 +10,7 @@ from netcaliper.study.claims.claim_schema import LOGARITHMIC, Claim
 from netcaliper.study.claims.rows import TWIN, Rows, label_of, order_of
 from netcaliper.study.claims.samples import Side, effect_of, sample_of, unscaled
 from netcaliper.study.claims.selection import Selected, no_column, select
-from netcaliper.study.claims.statistics import NoNumber, numbers_in
+from netcaliper.study.claims.statistics import NoNumber, numbers_in, why_missing
 from netcaliper.study.claims.verdict import verdict_of
 from netcaliper.study.claims.words import interval_words, reads, threshold_words, unit_words
 
@@ -119,17 +119,21 @@ def _reported(claim: Claim, part: Selected, result: ClaimResult, problems: list[
         problems.append(f"`reported` takes one row, and {count} are selected; narrow `where`")
         return result.model_copy(update={"reason": "; ".join(problems)})
     try:
-        value, low, high = (float(numbers_in(part.rows, claim.column + end)[0]) for end in ("", "_low", "_high"))
+        value = float(numbers_in(part.rows, claim.column)[0])
     except NoNumber as reason:
         return result.model_copy(update={"reason": "; ".join([*problems, str(reason)])})
+    low, high = (part.rows[0].get(claim.column + end) for end in ("_low", "_high"))
     effect = Effect(value=value, low=low, high=high)
+    if low is None or high is None:
+        why = why_missing(part.rows[0], claim.column + "_low")
+        problems.append(f"`{claim.column}` is reported without an interval{why}")
     verdict, reason = ("undecided", "; ".join(problems)) if problems else verdict_of(claim, effect, None)
     return result.model_copy(
         update={
             "verdict": verdict,
             "reason": reason,
             "effect": effect,
-            "interval": "that of the comparison itself (95 %)",
+            "interval": "" if low is None else "that of the comparison itself (95 %)",
             "repetitions": 1,
         }
     )

@@ -115,11 +115,11 @@ def numbers_in(rows: Sequence[Row], column: str, along: str | None = None) -> np
         held = row.get(column)
         if not isinstance(held, int | float) or not math.isfinite(held):
             words = f"there is no `{column}`" if held is None else f"`{column}` is {held!r}, no finite number"
-            raise NoNumber(words + _where(row, along) + _why(row, column))
+            raise NoNumber(words + _where(row, along) + why_missing(row, column))
     return np.array([row[column] for row in rows], dtype=np.float64)
 
 
-def _why(row: Row, column: str) -> str:
+def why_missing(row: Row, column: str) -> str:
     """Return what the readings say of numbers that are missing: their notes, of the twin for a column of the twin."""
     ours = column.startswith(TWIN)
     notes = [

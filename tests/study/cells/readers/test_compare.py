@@ -18,6 +18,7 @@ COLUMNS = {
     "networks", "groups", "agreement", "agreement_between", "churn", "churn_between", "kappa", "kappa_between",
     "accuracy_difference", "accuracy_difference_low", "accuracy_difference_high", "example_spread",
     "example_spread_chance", "example_spread_excess", "example_spread_excess_low", "example_spread_excess_high",
+    "example_spread_note",
     "split_half", "classes_differing", "classes_differing_low", "classes_differing_high", "classes_differing_chance",
     "matched_layers", "dominant_overlap", "dominant_overlap_chance",
 } | {
@@ -45,6 +46,7 @@ def test_two_groups():
     difference = reading.differences[0]
     spread = there(difference.spread)
     assert row["example_spread_excess"] == spread.systematic
+    assert (row["example_spread_note"] is None) == np.isfinite(spread.low)
     assert row["split_half"] == pytest.approx(np.mean(list(spread.split_half.values())))
     assert row["classes_differing"] == np.mean([one.holm < 0.05 for one in difference.classes])
     first, second = ([there(reading.networks[i].accuracy) for i in one.networks] for one in reading.groups)

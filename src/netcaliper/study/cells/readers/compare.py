@@ -12,7 +12,8 @@ from netcaliper.compare.cka import HELD
 from netcaliper.compare.compare import REPRESENTED
 from netcaliper.compare.compare import compare as compare_networks
 from netcaliper.feed.one_pass import Tell
-from netcaliper.reading.layers import Agreement, Crossing, LayersRecord
+from netcaliper.reading.layers import Agreement, Crossing, ExampleSpread, LayersRecord
+from netcaliper.stats.example_spread import FEWEST
 from netcaliper.stats.intervals import clopper_pearson, jackknife
 from netcaliper.study.cells.readers.options import checked_options
 
@@ -139,12 +140,20 @@ def _differences(reading: LayersRecord) -> dict[str, Any]:
         "example_spread_excess": _mean([spread.systematic for spread in spreads]),
         "example_spread_excess_low": spreads[0].low if alone and spreads else None,
         "example_spread_excess_high": spreads[0].high if alone and spreads else None,
+        "example_spread_note": _spread_note(spreads) if alone else None,
         "split_half": _mean([half for spread in spreads for half in spread.split_half.values()]),
         "classes_differing": _mean([np.mean(found) for found in classes]),
         "classes_differing_low": fewest,
         "classes_differing_high": most,
         "classes_differing_chance": LEVEL if classes else None,
     }
+
+
+def _spread_note(spreads: Sequence[ExampleSpread]) -> str | None:
+    """Say why the spread of the one pair of groups has no interval, if it has none."""
+    if not spreads or np.isfinite(spreads[0].low):
+        return None
+    return f"an interval over networks needs {FEWEST} of each group"
 
 
 def _accuracies(reading: LayersRecord) -> tuple[float | None, float | None, float | None]:
