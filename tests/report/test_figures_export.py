@@ -19,6 +19,7 @@ def test_every_figure_in_every_format(tmp_path):
     for path in paths:
         assert path.read_bytes().startswith(STARTS[path.suffix]), path
     svg = (tmp_path / "figures" / "partition.svg").read_text()
+    assert "aria-label" not in svg  # bulk: one for every mark
     words = " ".join(ET.fromstring(svg).itertext())
     assert "conv1.relu" in words
     assert "23 / 64" in words

@@ -18,6 +18,7 @@ WIDTH = 640
 PIXELS_PER_POINT = 2.0
 
 CONFIG = {
+    "aria": False,  # a label on every mark is two thirds of a map of layers, and of no use in an image
     "background": "#ffffff",
     "font": "Liberation Sans, Arial, Helvetica, sans-serif",
     "view": {"stroke": None},

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -89,3 +91,14 @@ def test_threads_stand_in_the_environment_of_the_workers(tmp_path):
     rows = json.loads((cell_folder(tmp_path, "a") / "rows.json").read_text())
     assert rows[0]["OMP_NUM_THREADS"] == "3"
     assert rows[0]["pid"] != os.getpid()
+
+
+def test_what_a_stopped_worker_had_open_is_cleaned_up_without_a_word():
+    leak = "import multiprocessing, os; lock = multiprocessing.RLock(); os._exit(0)"
+    quiet = f"from netcaliper.study.engines.engine import _start_tracker; _start_tracker(); {leak}"
+    said = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+        for code in (leak, quiet)
+    ]
+    assert "leaked semaphore" in said[0]
+    assert said[1] == ""

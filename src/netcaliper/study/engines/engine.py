@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -97,6 +98,7 @@ class Local:
 
     def _round(self, open_tasks: dict[str, Task], done: Callable[[Outcome], None]) -> None:
         """Do what is open until the pool breaks; what has ended is taken off."""
+        _start_tracker()
         # It never shrinks: a worker that is there has loaded torch already.
         self._size = max(self._size, min(self.workers, len(open_tasks)))
         pool = get_reusable_executor(
@@ -118,6 +120,19 @@ class Local:
         except BaseException:
             pool.shutdown(wait=True, kill_workers=True)
             raise
+
+
+def _start_tracker() -> None:
+    """Start the process that cleans up after workers, so that it does so without a word when they are stopped."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker")))
+    try:
+        ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _begin_worker(driver: int) -> None:
