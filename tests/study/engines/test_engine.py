@@ -94,7 +94,7 @@ def test_threads_stand_in_the_environment_of_the_workers(tmp_path):
 
 
 def test_what_a_stopped_worker_had_open_is_cleaned_up_without_a_word():
-    leak = "import multiprocessing, os; lock = multiprocessing.RLock(); os._exit(0)"
+    leak = "import multiprocessing, os; lock = multiprocessing.get_context('spawn').RLock(); os._exit(0)"
     quiet = f"from netcaliper.study.engines.engine import _start_tracker; _start_tracker(); {leak}"
     said = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
