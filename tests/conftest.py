@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._export.utils
 import torch.export.exported_program
 from hypothesis import settings
 from torch._C import DispatchKey
