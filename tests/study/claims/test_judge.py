@@ -339,6 +339,8 @@ def test_a_comparison_reports_its_own_interval():
     assert without.reason == "`y` is reported without an interval (two networks are too few)"
     assert without.effect == Effect(value=0.1)
     assert without.interval == ""
+    endless = made_table(cells, lambda width: {"y": 0.1, "y_low": 0.05, "y_high": float("inf")})
+    assert "`y_high` is inf" in str(judge(claim("reported", where={"width": 2}), endless, cells).reason)
     assert "there is no column `z`" in str(judge(claim("reported", column="z", where={"width": 2}), bare, cells).reason)
     per_seed = judge(claim("mean", where={"width": 2}), table, cells)
     assert "there is no column `seed`" in str(per_seed.reason)

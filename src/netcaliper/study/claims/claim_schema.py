@@ -5,15 +5,28 @@ before the runs. How the numbers are made is in ``netcaliper.study.claims.judge`
 """
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Statistic = Literal["mean", "growth", "slope", "rank", "gap", "core", "flat", "reported"]
 
 Scalar = bool | int | float | str
-Where = dict[str, Scalar | list[Scalar]]
+
+
+def _meetable(where: dict[str, Any]) -> dict[str, Any]:
+    """Return conditions as they are; refuse those that nothing can meet."""
+    for column, wanted in where.items():
+        if wanted == []:
+            raise ValueError(f"`where.{column}` = [] selects nothing; name values or leave it out")
+        if any(
+            isinstance(one, float) and math.isnan(one) for one in (wanted if isinstance(wanted, list) else [wanted])
+        ):
+            raise ValueError(f"`where.{column}` = nan equals nothing, not even itself; name a value")
+    return where
+
+
+Where = Annotated[dict[str, Scalar | list[Scalar]], AfterValidator(_meetable)]
 """Conditions by column: equal to a value, or one of a list; ``ANY`` lifts one that it is laid over."""
 
 ANY = "any"
@@ -62,7 +75,7 @@ class Span(Part):
         return " and ".join(f"{name} {end:g}" for name, end in ends if end is not None)
 
 
-Conditions = dict[str, Scalar | list[Scalar] | Span]
+Conditions = Annotated[dict[str, Scalar | list[Scalar] | Span], AfterValidator(_meetable)]
 """Conditions on rows by column: as in ``Where``, or a number that lies in a span."""
 
 
@@ -74,12 +87,6 @@ class Selection(Part):
     """
 
     where: Conditions
-
-    @field_validator("where")
-    @classmethod
-    def _conditions(cls, where: Conditions) -> Conditions:
-        check_where(where)
-        return where
 
 
 class Change(Part):
@@ -94,12 +101,6 @@ class Change(Part):
     where: Conditions = Field(default_factory=dict)
     column: str | None = None
     statistic: Literal["mean"] | None = None
-
-    @field_validator("where")
-    @classmethod
-    def _conditions(cls, where: Conditions) -> Conditions:
-        check_where(where)
-        return where
 
     @model_validator(mode="after")
     def _changes(self) -> "Change":
@@ -183,12 +184,6 @@ class Claim(Part):
         """Whether numbers are averaged as logarithms."""
         return self.over is not None or self.statistic in LOGARITHMIC
 
-    @field_validator("where")
-    @classmethod
-    def _conditions(cls, where: Conditions) -> Conditions:
-        check_where(where)
-        return where
-
     @model_validator(mode="after")
     def _together(self) -> "Claim":
         problem = (
@@ -262,12 +257,6 @@ class _FigureBase(Part):
     where: Conditions = Field(default_factory=dict)
     caption: str = ""
 
-    @field_validator("where")
-    @classmethod
-    def _conditions(cls, where: Conditions) -> Conditions:
-        check_where(where)
-        return where
-
 
 def _ordered(ends: list[float]) -> list[float]:
     if not ends[0] < ends[1]:
@@ -338,14 +327,3 @@ class ProfileFigure(_FigureBase):
 
 
 FigureSpec = Annotated[LinesFigure | MapsFigure | ProfileFigure, Field(discriminator="kind")]
-
-
-def check_where(where: Mapping[str, Any]) -> None:
-    """Refuse conditions that nothing can meet; raises ``ValueError`` with the condition."""
-    for column, wanted in where.items():
-        if wanted == []:
-            raise ValueError(f"`where.{column}` = [] selects nothing; name values or leave it out")
-        if any(
-            isinstance(one, float) and math.isnan(one) for one in (wanted if isinstance(wanted, list) else [wanted])
-        ):
-            raise ValueError(f"`where.{column}` = nan equals nothing, not even itself; name a value")

@@ -118,14 +118,15 @@ def _reported(claim: Claim, part: Selected, result: ClaimResult, problems: list[
     if count != 1:
         problems.append(f"`reported` takes one row, and {count} are selected; narrow `where`")
         return result.model_copy(update={"reason": "; ".join(problems)})
+    ends = [claim.column + end for end in ("_low", "_high")]
+    known = all(part.rows[0].get(end) is not None for end in ends)
     try:
-        value = float(numbers_in(part.rows, claim.column)[0])
+        found = [float(numbers_in(part.rows, column)[0]) for column in [claim.column, *(ends if known else ())]]
     except NoNumber as reason:
         return result.model_copy(update={"reason": "; ".join([*problems, str(reason)])})
-    low, high = (part.rows[0].get(claim.column + end) for end in ("_low", "_high"))
-    effect = Effect(value=value, low=low, high=high)
-    if low is None or high is None:
-        why = why_missing(part.rows[0], claim.column + "_low")
+    effect = Effect(value=found[0], low=found[1] if known else None, high=found[2] if known else None)
+    if not known:
+        why = why_missing(part.rows[0], ends[0])
         problems.append(f"`{claim.column}` is reported without an interval{why}")
     verdict, reason = ("undecided", "; ".join(problems)) if problems else verdict_of(claim, effect, None)
     return result.model_copy(
@@ -133,7 +134,7 @@ def _reported(claim: Claim, part: Selected, result: ClaimResult, problems: list[
             "verdict": verdict,
             "reason": reason,
             "effect": effect,
-            "interval": "" if low is None else "that of the comparison itself (95 %)",
+            "interval": "that of the comparison itself (95 %)" if known else "",
             "repetitions": 1,
         }
     )

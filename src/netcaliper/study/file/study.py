@@ -5,9 +5,9 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from netcaliper.study.claims.claim_schema import Claim, FigureSpec, Part, Where, check_where
+from netcaliper.study.claims.claim_schema import Claim, FigureSpec, Part, Where
 from netcaliper.study.file.axes import SEED, Axis, Point, placed
 
 Read = dict[str, dict[str, Any]]
@@ -94,12 +94,6 @@ class Comparison(Part):
     groups: str | None = None
     where: Where = Field(default_factory=dict)
     read: Read = Field(min_length=1)
-
-    @field_validator("where")
-    @classmethod
-    def _conditions(cls, where: Where) -> Where:
-        check_where(where)
-        return where
 
 
 class Grid(Part):
