@@ -84,6 +84,17 @@ def test_one_cell_of_two_families_has_rows_for_both(root):
         assert two["size"] == one["width"]
 
 
+def test_an_axis_hides_a_column_of_its_name_in_every_family(tmp_path):
+    """Trivial trainings leave `units`; where a family has an axis `units` only its values stand in the table."""
+    other = STUDY[STUDY.index("[families.mlp]") : STUDY.index("[bends")].replace("families.mlp", "families.other")
+    study = parsed(text=STUDY.replace("[bends", other.replace("width =", "units =") + "[bends", 1))
+    run(tmp_path, study)
+    frame = table(study, tmp_path)
+    assert set(frame["units"][frame["family"] == "other"]) == {1, 2}
+    assert frame["units"][frame["family"] != "other"].isna().all()
+    assert (table(parsed(), tmp_path)["units"].dropna() == 3).all()
+
+
 def test_numbers_and_words_in_one_column(root, tmp_path):
     mixed = 'what = { 1 = { "arguments.width" = 1 }, two = { "arguments.width" = 2 } }'
     text = STUDY.replace('width = ["arguments.width", [1, 2]]', mixed)

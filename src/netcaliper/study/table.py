@@ -23,7 +23,8 @@ def table(study: Study, root: Path) -> pd.DataFrame:
     """Return a row for every cell that is done and every epoch that was read.
 
     Columns: ``cell``, ``kind``, ``family``, those of the axes in the order of the study, ``epoch``, ``final``, then
-    what the readers left, in the order in which it first occurs. Rows stand in the order of
+    what the readers left, in the order in which it first occurs; an axis hides a reader's column of the same name, in
+    every family. Rows stand in the order of
     ``netcaliper.study.file.grid.cells``.
     Times are not in it: two runs leave the same table.
 
@@ -43,8 +44,8 @@ def _framed(asked: Iterable[Cell], root: Path) -> pd.DataFrame:
         if cell.name not in kept:
             kept[cell.name] = rows_of(folder) if is_done(folder) else []
         about = {"cell": cell.name, "kind": cell.kind, "family": cell.family, **cell.columns}
-        # What the file says of a cell wins over a column of the same name that a reader leaves.
-        rows += [row | about for row in kept[cell.name]]
+        # A column has one meaning in all rows: what a reader leaves under the name of an axis is not in the table.
+        rows += [{key: value for key, value in row.items() if key not in axes} | about for row in kept[cell.name]]
     read = dict.fromkeys(key for row in rows for key in row)
     columns = [*FIRST, *axes, "epoch", "final", *read]
     return pd.DataFrame({column: _series([row.get(column) for row in rows]) for column in dict.fromkeys(columns)})
