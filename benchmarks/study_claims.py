@@ -68,8 +68,8 @@ def short(folder: Path) -> str:
         reading = read_study(file.parent)
         rows = claim_rows(reading)
         against = [contradicted(row) for row in rows if row.verdict == "contradicted"]
-        table = [cells("", "claim", "effect (95 %)", "claimed"), "|---|---|---|---|"]
-        table += [cells(row.mark, row.sentence, effect(row), row.threshold) for row in rows]
+        table = [cells("", "claim", "effect (95 %)", "claimed", "beside the twin"), "|---|---|---|---|---|"]
+        table += [cells(row.mark, row.sentence, effect(row), row.threshold, row.twin) for row in rows]
         parts += [
             f"**{headline(reading)}.** {computed(reading)}", "", *against, *([""] if against else []),
             f"<details><summary>All {len(rows)} claims</summary>", "", *table, "", "</details>", "",

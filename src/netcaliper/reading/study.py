@@ -59,7 +59,8 @@ class ClaimResult(Record):
         left_out: repetitions that gave no number, and why.
         threshold: in words, e.g. ``"above 2"``.
         least, most: from where to where the claim lies; ``None`` without an end.
-        twin: the same of the trained network minus (or over) its untrained twin.
+        beside_twin: whether the claim asks for more than the untrained twin shows.
+        twin: the same of the trained network minus (or over) its untrained twin; ``None`` if there is none.
         paper: what the paper reports, only if somebody verified it.
         reason: why it is undecided, or what contradicts it.
         cells, cells_missing, cells_failed: how many cells it reads, how many of them are not done, and failed.
@@ -79,6 +80,7 @@ class ClaimResult(Record):
     threshold: str
     least: float | None = None
     most: float | None = None
+    beside_twin: bool = False
     twin: Effect | None = None
     paper: PaperResult | None = None
     reason: str | None = None

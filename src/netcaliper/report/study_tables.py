@@ -48,7 +48,7 @@ class ClaimRow:
         unit: what it is, where that is not plain.
         interval: its 95 % interval.
         threshold: what it is compared with.
-        twin: the difference to the untrained twin with its interval.
+        twin: the difference to the untrained twin with its interval; ``none`` where it is asked for and cannot be said.
         paper: what the paper reports.
         seeds: number of repetitions.
         reason: why it is undecided, or what contradicts it.
@@ -112,7 +112,8 @@ def value_words(value: Any) -> str:
 
 
 def _row(claim: ClaimResult) -> ClaimRow:
-    twin = MISSING if claim.twin is None else f"{number(claim.twin.value)} ({range_words(claim.twin)})"
+    none = "none" if claim.beside_twin else MISSING
+    twin = none if claim.twin is None else f"{number(claim.twin.value)} ({range_words(claim.twin)})"
     paper = MISSING if claim.paper is None else f"{number(claim.paper.value)} ({claim.paper.where})"
     effect = number(claim.effect.value if claim.effect else None)
     symbol = claim.effect is not None and claim.unit in SYMBOLS

@@ -103,6 +103,9 @@ def test_a_claim_beside_its_twin_needs_both():
     none = judge(claim(where=TRUE, above=1.2, beside_twin=True), bare, CELLS)
     assert none.verdict == "undecided"
     assert "there is no column `twin_y`" in str(none.reason)
+    assert (none.beside_twin, none.twin) == (True, None)
+    wrong = judge(claim(where=TRUE, above=3.0, beside_twin=True), bare, CELLS)
+    assert (wrong.verdict, wrong.reason) == ("contradicted", None)
 
 
 def test_a_zero_leaves_the_repetition_out_by_name():

@@ -57,3 +57,10 @@ def test_without_an_interval_beside_the_twin_nothing_is_decided():
     words = ("undecided", "there is no interval beside the twin")
     assert verdict_of(claim(above=1.0, beside_twin=True), effect(1.2, 1.3), None) == words
     assert verdict_of(claim(above=1.0, beside_twin=True), effect(1.2, 1.3), Effect(value=1.1)) == words
+    _, reason = verdict_of(claim(above=1.0, beside_twin=True), effect(0.9, 1.3), effect(1.1, 1.2), "two are too few")
+    assert reason == "two are too few; the interval 0.9 to 1.3 reaches across the threshold"
+
+
+def test_what_is_wrong_without_the_twin_is_wrong():
+    for twin, lacks in ((None, ""), (None, "too few"), (effect(1.1, 1.2), "too few")):
+        assert verdict_of(claim(above=1.0, beside_twin=True), effect(0.8, 0.9), twin, lacks) == ("contradicted", None)

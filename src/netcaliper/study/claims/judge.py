@@ -44,6 +44,7 @@ def judge(claim: Claim, table: Rows, cells: Sequence[StudyCell]) -> ClaimResult:
         threshold=threshold_words(claim),
         least=claim.claimed[0],
         most=claim.claimed[1],
+        beside_twin=claim.beside_twin,
         paper=_paper(claim),
         cells=len(touched),
         cells_missing=missing,
@@ -86,7 +87,7 @@ def _over_repetitions(
             f"{plural(count, 'repetition')} where at least {claim.seeds} are asked for"
             + (f" ({left_out[0]})" if left_out else "")
         )
-    twin = None
+    twin, lacks = None, ""
     if claim.beside_twin:
         against = replace(main, column=TWIN + claim.column)
         difference = claim.model_copy(update={"over": None})
@@ -94,10 +95,13 @@ def _over_repetitions(
         twin = effect_of(difference, beside, logarithmic=claim.statistic in LOGARITHMIC)
         if len(beside.values) < claim.seeds:
             said = f" ({beside.left_out[0]})" if beside.left_out else ""
-            problems.append(f"the twin is there in {len(beside.values)} repetitions{said}")
+            lacks = f"the twin is there in {plural(len(beside.values), 'repetition')}{said}"
     if effect is None or effect.low is None:
         problems = problems or [f"there is no interval ({sample.left_out[-1]})"]
-    decided = ("undecided", "; ".join(problems)) if problems or effect is None else verdict_of(claim, effect, twin)
+    if problems or effect is None:
+        decided = ("undecided", "; ".join([*problems, lacks] if lacks else problems))
+    else:
+        decided = verdict_of(claim, effect, twin, lacks)
     return result.model_copy(
         update={
             "verdict": decided[0],
