@@ -33,6 +33,8 @@ def test_what_the_readings_say_of_a_missing_number_is_told_with_it():
         numbers_in([row, whole], "y", "x")
     with pytest.raises(NoNumber, match=r"^there is no `twin_y` \(y: one class\)$"):
         numbers_in([row, whole], "twin_y")
+    with pytest.raises(NoNumber, match=r"^there is no column `twin_y` \(y: one class\)$"):
+        numbers_in([row, row], "twin_y")
     with pytest.raises(NoNumber, match=r"^`z` is inf, no finite number$"):
         numbers_in([row], "z")
 

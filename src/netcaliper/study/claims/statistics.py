@@ -110,7 +110,9 @@ def numbers_in(rows: Sequence[Row], column: str, along: str | None = None) -> np
         NoNumber: there is no such column, or it has a gap or text; the message says where ``along``.
     """
     if not any(column in row for row in rows):
-        raise NoNumber(no_column(column, {name for row in rows for name in row}))
+        noted = next(filter(None, (why_missing(row, column) for row in rows)), "")
+        guess = no_column(column, {name for row in rows for name in row})
+        raise NoNumber(f"there is no column `{column}`{noted}" if noted else guess)
     for row in rows:
         held = row.get(column)
         if not isinstance(held, int | float) or not math.isfinite(held):
