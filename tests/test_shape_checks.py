@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+from jaxtyping import Float64, TypeCheckError, jaxtyped
+
+from shape_checks import checked
+
+
+def by_hook(function):
+    """Decorate as the import hook does."""
+    return jaxtyped(function, typechecker=checked)
+
+
+@by_hook
+def outer(x: Float64[np.ndarray, " n"]) -> float:
+    return float(x.sum())
+
+
+def test_shapes_in_signatures_are_checked_also_of_inner_functions():
+    @by_hook
+    def inner(x: Float64[np.ndarray, "n n"] | None) -> Float64[np.ndarray, " n"]:
+        return np.zeros(3) if x is None else x[0]
+
+    for function, right, wrong in ((outer, np.zeros(3), np.zeros((3, 3))), (inner, np.zeros((2, 2)), np.zeros((2, 3)))):
+        function(right)
+        with pytest.raises(TypeCheckError):
+            function(wrong)
+
+
+def test_an_inner_function_without_shapes_is_left_alone():
+    @by_hook
+    def inner(x: int) -> int:
+        return x
+
+    assert inner("no number") == "no number"  # pyright: ignore[reportArgumentType]
