@@ -1,9 +1,10 @@
-"""What every test shares: how hypothesis draws its examples, the seed of torch, and faster registration of kernels."""
+"""What every test shares: how hypothesis draws, the seed of torch, which shapes are checked, faster traces."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 import torch._export.utils
@@ -11,6 +12,8 @@ import torch.export.exported_program
 from hypothesis import settings
 from torch._C import DispatchKey
 from torch._ops import OperatorBase
+
+from shape_checks import checked
 
 # No deadline: the first call of a torch kernel is slow, and so is a busy machine. The same examples in every run: a
 # failure that one machine sees, another one sees too.
@@ -26,6 +29,8 @@ def pytest_runtest_setup() -> None:
     """Seed torch before the fixtures of every test: by itself it draws its seed anew in every process."""
     torch.manual_seed(SEED)
 
+
+jaxtyping.jaxtyped = checked
 
 _PY_IMPL = OperatorBase.py_impl
 

@@ -1,18 +1,23 @@
-"""What checks the annotations of signatures while tests run."""
+"""Which signatures are checked while tests run: all at the top of a file or class, and inner ones that name shapes."""
 
 from collections.abc import Callable
 from typing import Any
 
-from beartype import beartype
+from jaxtyping import jaxtyped
 
 
-def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Check a function with beartype; one inside a function only if there are shapes in its signature.
+def checked(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Stand in for ``jaxtyping.jaxtyped`` in what the import hook of jaxtyping writes before every function.
 
-    Inner functions are made anew, and decorated anew, whenever the outer one runs; beartype writes code each time. Taps
-    on a graph are such functions: a third of the time of some tests went there.
+    Inner functions are made anew, and decorated anew, whenever the outer one runs, and code is written for it each
+    time. Taps on a graph are such functions: a third of the time of some tests went there.
     """
-    hints = getattr(function, "__annotations__", {}).values()
-    if "<locals>" in function.__qualname__ and not any("jaxtyping" in str(hint) for hint in hints):
-        return function
-    return beartype(function)
+
+    def decorate(defined: Any) -> Any:
+        hints = getattr(defined, "__annotations__", {}).values()
+        inner = "<locals>" in getattr(defined, "__qualname__", "") and not isinstance(defined, type)
+        if inner and not any("jaxtyping" in str(hint) for hint in hints):
+            return defined
+        return jaxtyped(defined, typechecker=typechecker)
+
+    return decorate

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
-from jaxtyping import Float64, TypeCheckError, jaxtyped
+from beartype import beartype
+from jaxtyping import Float64, TypeCheckError
 
+from netcaliper.stats.growth import growth_slope
 from shape_checks import checked
 
-
-def by_hook(function):
-    """Decorate as the import hook does."""
-    return jaxtyped(function, typechecker=checked)
+by_hook = checked(typechecker=beartype)
 
 
 @by_hook
@@ -32,3 +31,8 @@ def test_an_inner_function_without_shapes_is_left_alone():
         return x
 
     assert inner("no number") == "no number"  # pyright: ignore[reportArgumentType]
+
+
+def test_what_netcaliper_defines_is_checked():
+    with pytest.raises(TypeCheckError):
+        growth_slope(np.ones((2, 2)), np.ones(2))
