@@ -139,7 +139,8 @@ def test_one_that_diverges_is_a_row(ran, monkeypatch):
     monkeypatch.setattr(bend_cell, "fit", diverge)
     folder, (row,) = cells.run("bend", LEARNED | {"read": {"linear_zone": {}}}, needs=[trained])
     assert (row["status"], row["active_units"]) == ("diverged", 32)
-    assert row["test_accuracy"] is row["select_accuracy"] is row["linear_zone_lift"] is None
+    assert row["test_accuracy"] is row["select_accuracy"] is None
+    assert row["linear_zone_note"] == "the bending diverged"
     assert json.loads((folder / "readings" / "bend.json").read_text(encoding="utf-8"))["status"] == "diverged"
 
 

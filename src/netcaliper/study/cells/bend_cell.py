@@ -72,7 +72,7 @@ def bend_cell(configuration: Mapping[str, Any], place: Place) -> list[dict[str, 
         shutil.rmtree(place.folder / phase, ignore_errors=True)
     if "linear_zone" in readers:
         if row["status"] == "diverged":
-            row |= dict.fromkeys(("linear_zone_lift", "linear_share_lift"))
+            row["linear_zone_note"] = "the bending diverged"
         else:
             row |= once(readings / "linear_zone.json", lambda: _linear_zone(trained, start, place))
     place.tell(1.0, "done")

@@ -27,12 +27,14 @@ def test_lift_of_planted_units():
     planted, site = network(4), "hidden.0.act"
     found = read(planted, digits("test"), {site: active}, seed=0)
     assert found["linear_zone_lift"] == pytest.approx(3 / 4 - 1 / 6)
+    assert (found["linear_zone_units"], found["linear_zone_note"]) == (4, None)
     # Rows of verify examples are not read, so that half of the rows is not exactly one half.
     assert found["linear_share_lift"] == pytest.approx((3 + 0.5) / 4 - (1 + 5 * 0.5) / 6, abs=0.05)
     found = read(planted, digits("test"), {site: np.ones(10, dtype=bool)}, seed=0)
-    assert found == {"linear_zone_lift": 0.0, "linear_share_lift": None}
-    nothing = {"linear_zone_lift": None, "linear_share_lift": None}
-    assert read(planted, digits("test"), {}, seed=0) == nothing
+    assert (found["linear_zone_lift"], found["linear_share_lift"]) == (0.0, None)
+    assert found["linear_zone_note"] == "0 of 10 units became linear, so that there is nothing to compare"
+    nothing = read(planted, digits("test"), {}, seed=0)
+    assert nothing["linear_zone_lift"] is nothing["linear_share_lift"] is None
 
 
 @pytest.mark.parametrize("always_on", [0, 10])
@@ -40,4 +42,6 @@ def test_without_units_of_both_kinds_there_is_no_lift(always_on):
     active = np.arange(10) < 5
     found = read(network(always_on), digits("test"), {"hidden.0.act": active}, seed=0)
     assert found["linear_zone_lift"] is None
+    words = f"{always_on} of 10 units had been in the linear zone, so that there is nothing to compare"
+    assert found["linear_zone_note"] == words
     assert found["linear_share_lift"] == pytest.approx(0.0, abs=0.05)
