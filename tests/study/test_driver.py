@@ -45,29 +45,50 @@ def faults(root):
 
 
 class Recorded(InProcess):
-    """Keeps what it was given."""
+    """Keeps what it was given at once, and what followed."""
 
     def __init__(self):
-        self.given = []
+        self.given, self.followed = [], []
 
     def run(self, tasks, done):
         self.given.append([task.name for task in tasks])
-        super().run(tasks, done)
+        super().run(tasks, lambda outcome: self.follow(done(outcome)))
+
+    def follow(self, tasks):
+        self.followed += [task.name for task in tasks]
+        return tasks
 
 
-def test_levels_and_a_rerun_that_has_nothing_to_do(root, whole):
+def test_a_cell_follows_what_it_stands_on_and_a_rerun_has_nothing_to_do(root, whole):
     engine = Recorded()
     standing = run(root, engine=engine)
-    kinds = [
-        {cell.kind + cell.configuration.get("choose", "") for cell in cells(STUDY) if cell.name in given}
-        for given in engine.given
-    ]
-    assert kinds == [{"train"}, {"bendlearned", "compare"}, {"bendrandom"}]
+    (given,) = engine.given
+    assert given == [cell.name for cell in cells(STUDY) if not cell.needs]
+    assert sorted(given + engine.followed) == sorted(NAMES), "each once"
+    places = {name: at for at, name in enumerate(given + engine.followed)}
+    assert all(places[need] < places[cell.name] for cell in cells(STUDY) for need in cell.needs)
     assert standing.done == set(NAMES)
     assert exported(root) == whole
     again = Recorded()
     assert run(root, engine=again).computed == 0
     assert again.given == []
+
+
+def test_one_long_training_keeps_nothing_waiting_but_what_stands_on_it(root, whole):
+    class Slow(InProcess):
+        def run(self, tasks, done):
+            slow, *others = tasks
+            super().run(others, done)
+            self.before = {name for name in NAMES if of.is_done(of.cell_folder(root, name))}
+            super().run([slow], done)
+
+    engine = Slow()
+    run(root, engine=engine)
+    above = {NAMES[0]}
+    for cell in cells(STUDY):
+        above.update({cell.name} if above.intersection(cell.needs) else ())
+    assert engine.before == set(NAMES) - above
+    assert exported(root) == whole
 
 
 def test_only_what_is_missing_is_computed(root, whole):
@@ -154,9 +175,9 @@ def test_a_cell_that_was_locked_for_a_moment_is_looked_at_again(root, whole):
         def run(self, tasks, done):
             self.rounds += 1
             if self.rounds > 1:
-                return super().run(tasks, done)
-            for task in tasks:
-                done(Outcome(task.name, "elsewhere"))
+                super().run(tasks, done)
+                return
+            assert not any(done(Outcome(task.name, "elsewhere")) for task in tasks)
 
     assert run(root, engine=Blinking()).done == set(NAMES)
     assert exported(root) == whole

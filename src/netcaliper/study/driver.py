@@ -1,5 +1,6 @@
-"""Runs the cells of a study that are not done, level by level: first those that stand on nothing."""
+"""Runs the cells of a study that are not done, each as soon as all is done that it stands on."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,11 @@ class Standing:
     open: dict[str, None] = field(default_factory=dict)
     computed: int = 0
 
+    def can_begin(self, cell: Cell) -> bool:
+        """Tell whether a cell is still to be computed, and all is done that it stands on."""
+        known = cell.name in self.done or cell.name in self.failed or cell.name in self.open
+        return not known and self.done.issuperset(cell.needs)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -70,47 +76,54 @@ class Run:
         """
         unique = {cell.name: cell for cell in cells}
         standing = Standing(len(unique))
-        for name in unique:
-            check_version(self._folder(name))
-            if is_done(self._folder(name)):
-                standing.done.add(name)
-        self.watch(standing)
-        shards = _shards(unique, self.shard[1])
+        self._look(unique, standing)
+        asked = self._asked(unique, standing)
         try:
-            for level in _levels(unique):
-                tasks = [self._task(cell) for cell in level if self._is_asked(cell, shards, standing)]
-                self._compute(tasks, standing)
-                # Who looks at a lock holds it for a moment, and another driver may have been killed.
-                self._compute([task for task in tasks if task.name in standing.elsewhere], standing)
+            self._compute(asked, standing)
+            # Once more: who looks at a lock holds it for a moment, and another process may have ended, or been killed.
+            self._look(unique, standing)
+            self._compute(asked, standing)
         except KeyboardInterrupt as stop:
             stop.add_note(f"{self._how_far(standing)}; the same command goes on from there")
             raise
+        standing.waiting = asked.keys() - standing.done - standing.failed.keys() - standing.elsewhere
         return standing
 
     def _folder(self, name: str) -> Path:
         return cell_folder(self.root, name)
 
-    def _is_asked(self, cell: Cell, shards: Mapping[str, int], standing: Standing) -> bool:
-        """Tell whether a cell is to be computed now, and note why it is not."""
-        name = cell.name
-        if name in standing.done:
-            return False
-        if shards[name] != self.shard[0]:
-            standing.other_shards.add(name)
-            return False
-        failure = failure_of(self._folder(name))
-        if failure is not None:
-            if not (self.retry or failure.get("died")):
-                standing.failed[name] = str(failure.get("error", ""))
-                return False
-            try:
-                (self._folder(name) / FAILED).unlink(missing_ok=True)
-            except OSError as error:
-                raise self._stopped(error.strerror or str(error), standing) from error
-        if not all(need in standing.done or is_done(self._folder(need)) for need in cell.needs):
-            standing.waiting.add(name)
-            return False
-        return True
+    def _look(self, cells: Iterable[str], standing: Standing) -> None:
+        """Note what is done, by whomever."""
+        for name in cells:
+            if name not in standing.done:
+                check_version(self._folder(name))
+                if is_done(self._folder(name)):
+                    standing.done.add(name)
+                    standing.elsewhere.discard(name)
+                    standing.other_shards.discard(name)
+        self.watch(standing)
+
+    def _asked(self, cells: Mapping[str, Cell], standing: Standing) -> dict[str, Cell]:
+        """Return the cells that this run is to compute, and note why it does not compute others."""
+        shards = _shards(cells, self.shard[1])
+        asked = {}
+        for name, cell in cells.items():
+            if name in standing.done:
+                continue
+            if shards[name] != self.shard[0]:
+                standing.other_shards.add(name)
+                continue
+            failure = failure_of(self._folder(name))
+            if failure is not None:
+                if not (self.retry or failure.get("died")):
+                    standing.failed[name] = str(failure.get("error", ""))
+                    continue
+                try:
+                    (self._folder(name) / FAILED).unlink(missing_ok=True)
+                except OSError as error:
+                    raise self._stopped(error.strerror or str(error), standing) from error
+            asked[name] = cell
+        return asked
 
     def _task(self, cell: Cell) -> Task:
         return Task(
@@ -126,13 +139,19 @@ class Run:
             runner=self.runner,
         )
 
-    def _compute(self, tasks: list[Task], standing: Standing) -> None:
-        if not tasks:
-            return
-        standing.open = dict.fromkeys(task.name for task in tasks)
-        self.watch(standing)
+    def _compute(self, asked: Mapping[str, Cell], standing: Standing) -> None:
+        """Compute those of the cells that are left and stand on nothing else, and all that thereby becomes possible."""
+        above: defaultdict[str, list[Cell]] = defaultdict(list)
+        for cell in asked.values():
+            for need in cell.needs:
+                above[need].append(cell)
 
-        def done(outcome: Outcome) -> None:
+        def ready(cells: Iterable[Cell]) -> list[Task]:
+            found = [cell for cell in cells if standing.can_begin(cell)]
+            standing.open.update(dict.fromkeys(cell.name for cell in found))
+            return [self._task(cell) for cell in found]
+
+        def done(outcome: Outcome) -> list[Task]:
             name = outcome.name
             standing.open.pop(name, None)
             standing.elsewhere.discard(name)
@@ -146,9 +165,14 @@ class Run:
                     standing.elsewhere.add(name)
                 case "stopped":
                     raise self._stopped(outcome.error or "", standing)
+            more = ready(above[name])
             self.watch(standing)
+            return more
 
-        self.engine.run(tasks, done)
+        tasks = ready(asked.values())
+        if tasks:
+            self.watch(standing)
+            self.engine.run(tasks, done)
 
     def _stopped(self, words: str, standing: Standing) -> ReadingError:
         return ReadingError(
@@ -158,23 +182,6 @@ class Run:
 
     def _how_far(self, standing: Standing) -> str:
         return f"{len(standing.done)} of {standing.total} cells are done, in {self.root}"
-
-
-def _levels(cells: Mapping[str, Cell]) -> list[list[Cell]]:
-    """Return the cells by the length of the longest chain of cells below each."""
-    depths: dict[str, int] = {}
-
-    def depth(name: str) -> int:
-        if name not in depths:
-            depths[name] = 1 + max(map(depth, cells[name].needs), default=-1)
-        return depths[name]
-
-    for name in cells:
-        depth(name)
-    levels: list[list[Cell]] = [[] for _ in range(1 + max(depths.values(), default=-1))]
-    for name, cell in cells.items():
-        levels[depths[name]].append(cell)
-    return levels
 
 
 def _shards(cells: Mapping[str, Cell], count: int) -> dict[str, int]:

@@ -24,8 +24,7 @@ def table(study: Study, root: Path) -> pd.DataFrame:
 
     Columns: ``cell``, ``kind``, ``family``, those of the axes in the order of the study, ``epoch``, ``final``, then
     what the readers left, in the order in which it first occurs; an axis hides a reader's column of the same name, in
-    every family. Rows stand in the order of
-    ``netcaliper.study.file.grid.cells``.
+    every family. Rows stand in the order of ``netcaliper.study.file.grid.cells``.
     Times are not in it: two runs leave the same table.
 
     Raises:

@@ -86,7 +86,7 @@ def test_what_the_callback_raises_ends_the_run(tmp_path):
 def test_threads_stand_in_the_environment_of_the_workers(tmp_path):
     seen = []
     task = Task(str(tmp_path), "a", "train", "f", {}, {}, (), {}, 0, "trivial_cells:environment")
-    Local(1, threads=3).run([task], seen.append)
+    Local(1, threads=3).run([task], lambda outcome: seen.append(outcome) or ())
     assert [outcome.status for outcome in seen] == ["done"]
     rows = json.loads((cell_folder(tmp_path, "a") / "rows.json").read_text())
     assert rows[0]["OMP_NUM_THREADS"] == "3"

@@ -57,10 +57,11 @@ def task(root: Any, name: str, runner: str = RUNNER, **more: Any) -> Task:
 def finished(engine: RayEngine, tasks: list[Task], watch: Any = lambda outcome: None) -> dict[str, Outcome]:
     found: dict[str, Outcome] = {}
 
-    def done(outcome: Outcome) -> None:
+    def done(outcome: Outcome) -> list[Task]:
         assert outcome.name not in found
         found[outcome.name] = outcome
         watch(outcome)
+        return []
 
     engine.run(tasks, done)
     return found
@@ -78,7 +79,7 @@ def test_it_is_an_engine_and_wants_no_negative_gpus():
 def test_without_ray_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(SpecError, match=r"`--engine ray` needs ray, .*pip install 'netcaliper\[ray\]'"):
-        RayEngine().run([task(tmp_path, "a")], print)
+        finished(RayEngine(), [task(tmp_path, "a")])
 
 
 def test_an_address_where_nobody_listens_is_refused_at_once(tmp_path):
@@ -87,7 +88,7 @@ def test_an_address_where_nobody_listens_is_refused_at_once(tmp_path):
         address = f"127.0.0.1:{free.getsockname()[1]}"
     start = time.monotonic()
     with pytest.raises(StudyError, match="`--address` must be that of a running Ray cluster") as caught:
-        RayEngine(address).run([task(tmp_path, "a")], print)
+        finished(RayEngine(address), [task(tmp_path, "a")])
     assert address in str(caught.value)
     assert time.monotonic() - start < 15
 
@@ -98,7 +99,7 @@ def test_an_address_where_something_else_listens_is_given_up(tmp_path, monkeypat
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(StudyError, match="no answer in 2 seconds"):
-            RayEngine(f"127.0.0.1:{other.getsockname()[1]}").run([task(tmp_path, "a")], print)
+            finished(RayEngine(f"127.0.0.1:{other.getsockname()[1]}"), [task(tmp_path, "a")])
 
 
 def test_what_a_cluster_takes_up_is_said_in_words():

@@ -2,11 +2,10 @@
 
 import os
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
 from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -37,16 +36,20 @@ DEATHS = 2
 BREAKS_FOR_NOTHING = 3
 """A pool that breaks so often before any cell has begun would never begin one."""
 
+Ended = Callable[[Outcome], Sequence[Task]]
+"""Takes note of how a task ended, and returns those that could not be begun before."""
+
 
 @runtime_checkable
 class Engine(Protocol):
-    """Computes cells that do not stand on each other."""
+    """Computes cells, beginning with those that stand on nothing that is not done."""
 
-    def run(self, tasks: Sequence[Task], done: Callable[[Outcome], None]) -> None:
+    def run(self, tasks: Sequence[Task], done: Ended) -> None:
         """Call ``netcaliper.study.engines.work.do_cell`` for every task, in any order and anywhere.
 
-        ``done`` is called in this process and thread as each ends, once for every task. What it raises ends the run:
-        the workers are stopped, and what they have written stays.
+        ``done`` is called in this process and thread as each ends, once for every task, and the tasks that it returns
+        are done as well, after those that wait already. What it raises ends the run: the workers are stopped, and what
+        they have written stays.
         """
         ...
 
@@ -54,10 +57,11 @@ class Engine(Protocol):
 class InProcess:
     """One cell after the other in this process: slow, and easy to debug."""
 
-    def run(self, tasks: Sequence[Task], done: Callable[[Outcome], None]) -> None:
+    def run(self, tasks: Sequence[Task], done: Ended) -> None:
         """Do the tasks in their order."""
-        for task in tasks:
-            done(do_cell(task))
+        left = deque(tasks)
+        while left:
+            left.extend(done(do_cell(left.popleft())))
 
 
 class Local:
@@ -74,49 +78,53 @@ class Local:
     def __init__(self, workers: int, threads: int = 1) -> None:
         self.workers = workers
         self.threads = threads
-        self._size = 0
 
-    def run(self, tasks: Sequence[Task], done: Callable[[Outcome], None]) -> None:
+    def run(self, tasks: Sequence[Task], done: Ended) -> None:
         """Do the tasks, as many at once as there are workers."""
         open_tasks = {task.name: task for task in tasks}
         deaths: Counter[str] = Counter()
         in_vain = 0
+
+        def ended(outcome: Outcome) -> Sequence[Task]:
+            del open_tasks[outcome.name]
+            more = done(outcome)
+            open_tasks.update({task.name: task for task in more})
+            return more
+
         while open_tasks:
-            before = len(open_tasks)
+            before = set(open_tasks)
             try:
-                self._round(open_tasks, done)
+                self._round(list(open_tasks.values()), ended)
             except BrokenProcessPool as error:
                 begun = [task for task in open_tasks.values() if begun_by(_folder(task), os.getpid())]
-                in_vain = 0 if begun or len(open_tasks) < before else in_vain + 1
+                in_vain = 0 if begun or before - open_tasks.keys() else in_vain + 1
                 if in_vain == BREAKS_FOR_NOTHING:
                     raise StudyError(f"the workers die before they begin a cell: {error}") from error
                 deaths.update(task.name for task in begun)
                 for task in begun:
                     if deaths[task.name] == DEATHS:
-                        del open_tasks[task.name]
-                        done(_lost(task))
+                        ended(_lost(task))
 
-    def _round(self, open_tasks: dict[str, Task], done: Callable[[Outcome], None]) -> None:
-        """Do what is open until the pool breaks; what has ended is taken off."""
+    def _round(self, tasks: Sequence[Task], done: Ended) -> None:
+        """Do the tasks and those that follow from them, until the pool breaks."""
         _start_tracker()
-        # It never shrinks: a worker that is there has loaded torch already.
-        self._size = max(self._size, min(self.workers, len(open_tasks)))
         pool = get_reusable_executor(
-            max_workers=self._size,
+            max_workers=self.workers,
             timeout=IDLE_SECONDS,
             initializer=_begin_worker,
             initargs=(os.getpid(),),
             env=dict.fromkeys(THREADS, str(self.threads)),
         )
-        left = iter(list(open_tasks.values()))
+        left = deque(tasks)
         given: set[Future[Outcome]] = set()
         try:
-            # Never more than the pool hands on at once: it cannot be stopped cleanly while some still wait inside it.
-            while given := given | {pool.submit(do_cell, task) for task in islice(left, 2 * self._size - len(given))}:
+            while left or given:
+                # Never more than the pool hands on at once: it cannot be stopped cleanly while some wait inside it.
+                while left and len(given) < 2 * self.workers:
+                    given.add(pool.submit(do_cell, left.popleft()))
                 ended, given = wait(given, return_when=FIRST_COMPLETED)
-                for outcome in [future.result() for future in ended]:
-                    del open_tasks[outcome.name]
-                    done(outcome)
+                for future in ended:
+                    left.extend(done(future.result()))
         except BaseException:
             pool.shutdown(wait=True, kill_workers=True)
             raise

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from netcaliper.errors import InputError, StudyError
 from netcaliper.specs.extra import first_line, import_extra
 from netcaliper.study.cell_folder import attempts_of, cell_folder, fail
+from netcaliper.study.engines.engine import Ended
 from netcaliper.study.engines.orphan import stop_with_parent
 from netcaliper.study.engines.work import do_cell
 from netcaliper.study.task import Outcome, Task
@@ -63,7 +65,7 @@ class RayEngine:
             raise InputError(f"`num_gpus` must be 0 or more, got {num_gpus}; leave it out for cells without one.")
         self.address, self.workers, self.num_gpus, self.threads = address, workers, num_gpus, threads
 
-    def run(self, tasks: Sequence[Task], done: Callable[[Outcome], None]) -> None:
+    def run(self, tasks: Sequence[Task], done: Ended) -> None:
         """Do the tasks wherever there is room.
 
         Raises:
@@ -75,15 +77,15 @@ class RayEngine:
         remote = ray.remote(num_cpus=self.threads, num_gpus=self.num_gpus, max_retries=RETRIES)(_in_worker)
         room = self._room(ray)
         limit = self.workers or room + AHEAD
-        waiting = [_absolute(task) for task in reversed(tasks)]
+        left = deque(tasks)
         open_: dict[Any, Task] = {}
         try:
-            while waiting or open_:
-                while waiting and len(open_) < limit:
-                    task = waiting.pop()
+            while left or open_:
+                while left and len(open_) < limit:
+                    task = _absolute(left.popleft())
                     open_[remote.remote(task, os.getcwd(), sys.path)] = task
                 (ready,), _ = ray.wait(list(open_), num_returns=1)
-                done(_outcome(ray, ready, open_.pop(ready)))
+                left.extend(done(_outcome(ray, ready, open_.pop(ready))))
         finally:
             for reference in open_:
                 ray.cancel(reference, force=True)
