@@ -21,10 +21,12 @@ README = table.ROOT / "README.md"
 BEGIN, END = "<!-- written by benchmarks/study_claims.py -->\n", "<!-- until here -->\n"
 HEAD = """# What the studies say
 
-Every claim was written into its study file before the runs: statistic, threshold, fewest seeds. ✓ holds: the whole 95 %
-interval lies on the claimed side (and so does the difference to the untrained twin, where the claim asks for it);
-✕ contradicted: it lies on the other side; ? undecided: it reaches across, or there is too little. Beside it stands the
-paper's number where one was verified. Written by `python benchmarks/study_claims.py` from the `study.json` beside it.
+Claims were written into the study files before the runs: statistic, threshold, fewest seeds; † names what was added or
+changed after results had been seen. ✓ holds: the whole 95 % interval lies on the claimed side (and so does the
+difference to the untrained twin, where the claim asks for it); ✕ contradicted: it lies on the other side; ? undecided:
+it reaches across, or there is too little. Beside it stands the paper's number where one was verified. Written by
+`python benchmarks/study_claims.py` from the `study.json` of each; `cells.jsonl` beside it has the rows of every cell:
+with `python benchmarks/study_sittings.py restore` claims are tested again without computing a cell.
 """
 
 
@@ -48,7 +50,8 @@ def section(folder: Path, reading: StudyReading) -> str:
 def line(row: ClaimRow) -> str:
     """Return a claim as a row of Markdown."""
     verdict = f"{row.mark} {row.verdict}" + (f": {row.reason}" if row.verdict == "undecided" and row.reason else "")
-    return cells(f"**{row.name}** {row.sentence}", verdict, effect(row), row.threshold, row.twin, row.paper, row.seeds)
+    sentence = f"**{row.name}** {row.sentence}" + (f" † *{row.revised}*" if row.revised else "")
+    return cells(sentence, verdict, effect(row), row.threshold, row.twin, row.paper, row.seeds)
 
 
 def effect(row: ClaimRow) -> str:
@@ -69,7 +72,7 @@ def short(folder: Path) -> str:
         rows = claim_rows(reading)
         against = [contradicted(row) for row in rows if row.verdict == "contradicted"]
         table = [cells("", "claim", "effect (95 %)", "claimed", "beside the twin"), "|---|---|---|---|---|"]
-        table += [cells(row.mark, row.sentence, effect(row), row.threshold, row.twin) for row in rows]
+        table += [cells(row.mark, sentence(row), effect(row), row.threshold, row.twin) for row in rows]
         parts += [
             f"**{headline(reading)}.** {computed(reading)}", "", *against, *([""] if against else []),
             f"<details><summary>All {len(rows)} claims</summary>", "", *table, "", "</details>", "",
@@ -77,10 +80,15 @@ def short(folder: Path) -> str:
     return "\n".join(parts)
 
 
+def sentence(row: ClaimRow) -> str:
+    """Return what is claimed, marked if it was not written before the runs."""
+    return row.sentence + (" †" if row.revised else "")
+
+
 def contradicted(row: ClaimRow) -> str:
     """Say what a claim says, and what was found."""
     reason = f"; {row.reason}" if row.reason else ""
-    return f"- ✕ {row.sentence.rstrip('.')}: {effect(row)}, claimed {row.threshold}{reason}."
+    return f"- ✕ {sentence(row).replace('. †', ' †').rstrip('.')}: {effect(row)}, claimed {row.threshold}{reason}."
 
 
 def with_short(text: str, claims: str) -> str:

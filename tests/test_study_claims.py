@@ -36,16 +36,19 @@ def test_every_claim_is_a_row_with_its_verdict_and_every_figure_a_link(tmp_path)
 def test_in_short_every_claim_is_a_line_and_what_is_contradicted_stands_out(tmp_path):
     made_folder(tmp_path / "made")
     reading = study_reading(open_study(tmp_path / "made"), tmp_path / "made")
-    against = reading.claims[0].model_copy(update={"verdict": "contradicted", "reason": "so it is"})
+    changed = {"verdict": "contradicted", "reason": "so it is", "revised": "Its twin was added."}
+    against = reading.claims[0].model_copy(update=changed)
     kept = tmp_path / "results" / "made-tiny"
     kept.mkdir(parents=True)
     (kept / STUDY).write_bytes(study_bytes(reading.model_copy(update={"claims": (against, *reading.claims[1:])})))
     with imported("study_claims") as script:
-        text = script.short(tmp_path / "results")
+        text, page = script.short(tmp_path / "results"), script.page(tmp_path / "results")
         readme = script.with_short(f"before\n{script.BEGIN}old\n{script.END}after\n", text)
     lines = text.splitlines()
     assert len([line for line in lines if line.startswith("| ") and "claim |" not in line]) == len(reading.claims)
     (told,) = [line for line in lines if line.startswith("- ✕")]
-    assert told.startswith(f"- ✕ {against.sentence.rstrip('.')}: g = 2.83")
+    assert told.startswith(f"- ✕ {against.sentence.rstrip('.')} †: g = 2.83")
+    assert text.count("†") == 2, "there and in the table, at no other claim"
+    assert f"{against.sentence} † *Its twin was added.*" in page
     assert told.endswith("; so it is.")
     assert readme == f"before\n{script.BEGIN}{text}{script.END}after\n"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,9 +94,13 @@ def test_a_cell_of_another_schema_is_refused_by_name(folder, call):
 
 
 def test_who_has_begun_a_cell(folder):
-    assert not of.begun_by(folder, os.getppid())
+    ours = replace(TASK, token="ours")
+    assert not of.was_begun(folder, "ours")
+    of.begin(folder, ours)
+    assert of.was_begun(folder, "ours")
+    assert not of.was_begun(folder, "theirs")
     of.begin(folder, TASK)
-    assert of.begun_by(folder, os.getppid())
-    assert not of.begun_by(folder, os.getpid())
+    assert not of.was_begun(folder, "ours")
+    of.begin(folder, ours)
     of.finish(folder, [], COST)
-    assert not of.begun_by(folder, os.getppid())
+    assert not of.was_begun(folder, "ours")

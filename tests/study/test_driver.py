@@ -192,7 +192,8 @@ def test_two_drivers_share_the_cells(root, faults, whole):
         driver.start()
     for driver in drivers:
         driver.join()
-    run(root)
+    standings.append(run(root))
+    assert sum(standing.computed for standing in standings) == len(NAMES)
     assert not any(standing.failed for standing in standings)
     assert exported(root) == whole
     assert all(json.loads((of.cell_folder(root, name) / of.COST).read_text())["attempts"] == 1 for name in NAMES)

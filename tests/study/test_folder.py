@@ -6,8 +6,9 @@ from netcaliper.errors import CorruptReading, InputError, OutputExists, ReadingE
 from netcaliper.study.cell import CELL_VERSION
 from netcaliper.study.file.grid import cells
 from netcaliper.study.folder import ASKED, FILE, Asked, asked_of, open_study, prepare
-from trivial_cells import STUDY
+from trivial_cells import STUDY as TRIVIAL
 
+STUDY = TRIVIAL.replace('spec = "digits"', 'spec = "npz:{folder}/digits.npz"')
 ASK = Asked("trivial", "one", {"digits": "here"}, ["netcaliper", "study"])
 
 
@@ -55,8 +56,9 @@ def test_other_folders_are_refused(root, tmp_path):
 def test_cells_of_another_schema_are_refused(root):
     facts = json.loads((root / ASKED).read_text()) | {"schema": CELL_VERSION + 1, "netcaliper": "9.9"}
     (root / ASKED).write_text(json.dumps(facts))
-    with pytest.raises(ReadingError, match=r"written by netcaliper 9\.9; .* name a new folder"):
-        prepare(root, STUDY.encode(), ASK)
+    for use in (lambda: prepare(root, STUDY.encode(), ASK), lambda: open_study(root)):
+        with pytest.raises(ReadingError, match=r"written by netcaliper 9\.9; .* name a new folder"):
+            use()
 
 
 def test_damage_is_named(root):
@@ -64,5 +66,7 @@ def test_damage_is_named(root):
     with pytest.raises(CorruptReading, match=r"study.toml is damaged"):
         open_study(root)
     (root / ASKED).write_text("{")
-    with pytest.raises(CorruptReading, match=r"asked.json is damaged"):
+    with pytest.raises(CorruptReading, match=r"asked.json is damaged .*; give the command that ran the study again"):
         asked_of(root)
+    prepare(root, STUDY.encode(), ASK)
+    assert asked_of(root) == ASK

@@ -47,7 +47,8 @@ class ClaimResult(Record):
     Attributes:
         name: of the claim.
         sentence: what is claimed.
-        why: the null hypothesis and what would contradict it, as written before the runs.
+        why: the null hypothesis and what would contradict it.
+        revised: what was added or changed after results had been seen, and why; empty if all was written before.
         reads: what was read, in words: statistic, columns and conditions.
         verdict: ``holds`` if the whole interval lies on the claimed side of the threshold (and, if asked, of the
             twin's), ``contradicted`` if it lies on the other side, ``undecided`` otherwise.
@@ -69,6 +70,7 @@ class ClaimResult(Record):
     name: str
     sentence: str
     why: str = ""
+    revised: str = ""
     reads: str
     verdict: Verdict
     effect: Effect | None = None

@@ -1,6 +1,7 @@
 """A file that is there whole or not at all."""
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +12,8 @@ def write_whole(file: Path, content: bytes) -> None:
     Raises:
         OSError: the disk refused; what was there before is unchanged, and nothing is left beside it.
     """
-    aside = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    # Not by the process's number: two machines on one folder may have the same.
+    aside = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as stream:

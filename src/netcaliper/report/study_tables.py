@@ -52,6 +52,7 @@ class ClaimRow:
         paper: what the paper reports.
         seeds: number of repetitions.
         reason: why it is undecided, or what contradicts it.
+        revised: what was added or changed after results had been seen.
         details: (label, text) of how it was read.
         strip: the interval beside the threshold.
     """
@@ -68,6 +69,7 @@ class ClaimRow:
     paper: str
     seeds: str
     reason: str
+    revised: str
     details: tuple[tuple[str, str], ...]
     strip: Strip | None
 
@@ -130,6 +132,7 @@ def _row(claim: ClaimResult) -> ClaimRow:
         paper=paper,
         seeds=str(claim.repetitions),
         reason=claim.reason or "",
+        revised=claim.revised,
         details=tuple(_details(claim)),
         strip=_strip(claim),
     )

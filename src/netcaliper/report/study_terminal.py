@@ -70,6 +70,8 @@ def _table(rows: list[ClaimRow], width: int) -> Table:
         claim = Text(printable(row.sentence))
         if row.reason:
             claim.append(f"\n{printable(row.reason)}", style="yellow")
+        if row.revised:
+            claim.append(f"\n† {printable(row.revised)}", style="dim")
         table.add_row(
             Text(f"{row.mark} {row.verdict}", style=STYLES[row.verdict]),
             claim,

@@ -95,11 +95,10 @@ def attempts_of(folder: Path) -> int:
     return int((_facts(folder / STARTED) or {}).get("attempts", 0))
 
 
-def begun_by(folder: Path, process: int) -> bool:
-    """Tell whether a child of a process of this machine was the last to begin a cell, and has not ended it."""
+def was_begun(folder: Path, token: str) -> bool:
+    """Tell whether a cell was last begun by a task with this token, and has not ended."""
     started = _facts(folder / STARTED) or {}
-    open_ = not is_done(folder) and not (folder / FAILED).is_file()
-    return open_ and started.get("parent") == process and started.get("host") == socket.gethostname()
+    return not is_done(folder) and not (folder / FAILED).is_file() and started.get("token") == token
 
 
 def check_version(folder: Path) -> None:
@@ -140,8 +139,8 @@ def begin(folder: Path, task: Task) -> int:
         }
         _write(folder / CELL, about)
     attempts = attempts_of(folder) + 1
-    started = {"attempts": attempts, "pid": os.getpid(), "parent": os.getppid(), "host": socket.gethostname()}
-    _write(folder / STARTED, started)
+    process = {"pid": os.getpid(), "parent": os.getppid(), "host": socket.gethostname()}
+    _write(folder / STARTED, {"attempts": attempts, **process, "token": task.token})
     return attempts
 
 

@@ -158,7 +158,7 @@ class Run:
             match outcome.status:
                 case "done":
                     standing.done.add(name)
-                    standing.computed += 1
+                    standing.computed += not outcome.found
                 case "failed":
                     standing.failed[name] = outcome.error or ""
                 case "elsewhere":

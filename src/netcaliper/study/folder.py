@@ -9,7 +9,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from netcaliper import __version__
@@ -20,6 +22,16 @@ from netcaliper.study.file.schema import parse_study
 from netcaliper.study.file.study import Study
 
 FILE, ASKED = "study.toml", "asked.json"
+COMPUTES = ("torch", "numpy", "scipy")
+
+
+def versions() -> dict[str, str]:
+    """Return versions of what computes, without importing it."""
+    found = {}
+    for name in COMPUTES:
+        with suppress(PackageNotFoundError):  # a wheel for another place may carry another name
+            found[name] = version(name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class Asked:
         folders: by name of a data set the folder that was given for it.
         command: as it was typed; empty from Python.
         netcaliper: version that ran it last.
+        versions: of what computed it last.
         schema: of its cells.
     """
 
@@ -40,6 +53,7 @@ class Asked:
     folders: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = ()
     netcaliper: str = __version__
+    versions: Mapping[str, str] = field(default_factory=versions)
     schema: int = CELL_VERSION
 
 
@@ -53,7 +67,8 @@ def prepare(root: Path, text: bytes, asked: Asked) -> None:
     try:
         if root.is_dir():
             if (root / ASKED).exists():
-                _same(asked_of(root), asked, root)
+                with suppress(CorruptReading):  # it is written again
+                    _same(asked_of(root), asked, root)
             elif any(entry.name != FILE and not entry.name.endswith(".partial") for entry in root.iterdir()):
                 raise OutputExists(f"{root} holds something that is no study, and nothing is mixed in; name another.")
         elif root.exists():
@@ -69,13 +84,17 @@ def prepare(root: Path, text: bytes, asked: Asked) -> None:
 
 
 def _same(then: Asked, now: Asked, root: Path) -> None:
-    if then.schema != now.schema:
-        raise ReadingError(
-            f"{root} holds cells of schema {then.schema}, written by netcaliper {then.netcaliper}; this one writes "
-            f"schema {now.schema}: name a new folder, or go on with that version."
-        )
+    _check_schema(then, root)
     if then.name != now.name:
         raise OutputExists(f"{root} is the folder of the study {then.name!r}, not of {now.name!r}; name another.")
+
+
+def _check_schema(asked: Asked, root: Path) -> None:
+    if asked.schema != CELL_VERSION:
+        raise ReadingError(
+            f"{root} holds cells of schema {asked.schema}, written by netcaliper {asked.netcaliper}; this one reads "
+            f"and writes schema {CELL_VERSION}: name a new folder, or go on with that version."
+        )
 
 
 def asked_of(root: Path) -> Asked:
@@ -100,9 +119,11 @@ def open_study(root: Path) -> Study:
 
     Raises:
         InputError: it is not the folder of a study.
+        ReadingError: it holds cells of another version.
         CorruptReading: what it says of itself is damaged.
     """
     asked = asked_of(root)
+    _check_schema(asked, root)
     try:
         text = (root / FILE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,6 @@ from netcaliper.study.table import table
 
 ALWAYS = ("test_accuracy", "train_accuracy", "parameters", "epoch")
 """Numbers of a cell that are told whatever is claimed."""
-COMPUTES = ("torch", "numpy", "scipy")
 
 
 def study_reading(study: Study, root: Path) -> StudyReading:
@@ -49,7 +47,7 @@ def study_reading(study: Study, root: Path) -> StudyReading:
         name=study.name,
         scale=study.scale,
         command=command,
-        versions={"netcaliper": asked.netcaliper} | _versions(),
+        versions={"netcaliper": asked.netcaliper, **asked.versions},
         claims=tuple(judge(claim, rows, known) for claim in study.claims),
         figures=tuple(figure_of(figure, rows, known, root) for figure in study.figures),
         cells=tuple(known),
@@ -94,14 +92,3 @@ def _read_columns(study: Study) -> list[str]:
     for figure in study.figures:
         found += [figure.x, figure.y] if isinstance(figure, LinesFigure) else []
     return list(dict.fromkeys(found))
-
-
-def _versions() -> dict[str, str]:
-    """Return versions of what computes, without importing it."""
-    found = {}
-    for name in COMPUTES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # a wheel for another place may carry another name
-            continue
-    return found

@@ -18,6 +18,7 @@ class Task:
         folders: by data spec (with ``{folder}`` unfilled) the folder that holds the data.
         threads: of torch while the cell is computed; 0 leaves them as they are.
         runner: ``module:function`` that computes the rows, called as ``run_cell(kind, configuration, place)``.
+        token: by which an engine knows again what it began.
     """
 
     root: str
@@ -30,6 +31,7 @@ class Task:
     folders: Mapping[str, str]
     threads: int = 1
     runner: str = RUN_CELL
+    token: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,13 @@ class Outcome:
         name: of the cell.
         status: ``"done"``, ``"failed"`` (its folder holds the traceback), ``"elsewhere"`` (another process works on
             it) or ``"stopped"`` (its folder cannot be written: no other cell can be, either).
+        found: it was done already, by another process.
         seconds: that it took.
         error: in words, of a cell that failed or was stopped.
     """
 
     name: str
     status: Literal["done", "failed", "elsewhere", "stopped"]
+    found: bool = False
     seconds: float = 0.0
     error: str | None = None

@@ -60,6 +60,15 @@ def test_a_cell_whose_worker_always_dies_fails_and_the_others_do_not(tmp_path, f
     assert len(run(tmp_path / "pool", engine=Local(1)).done) == 20, "a death is tried again without --retry"
 
 
+def test_the_neighbors_of_a_cell_that_kills_its_worker_are_not_blamed(tmp_path, faults):
+    (faults / "0").write_text("die 1000")
+    for seed in (1, 2):
+        (faults / str(seed)).write_text("sleep 0.3")
+    standing = run(tmp_path / "pool", engine=Local(2))
+    assert standing.failed.keys() == of_seed(0)
+    assert len(standing.done) == 4 + 8
+
+
 def test_workers_that_never_begin_end_the_run(tmp_path, monkeypatch):
     def broken(*_):
         raise engines.BrokenProcessPool("no memory")

@@ -97,6 +97,17 @@ def test_a_scale_is_laid_over(load):
     assert len(study.families["mlp"].axes[0].values) == 1
 
 
+def test_families_bends_and_comparisons_have_names_of_their_own():
+    text = TEXT.replace("bends.late", "bends.across")
+    with pytest.raises(StudyError, match="line 29: the name `across` is taken by one of the bends"):
+        parse_study(text, Path("try.toml"), name="try", scale="tiny")
+
+
+def test_a_folder_that_the_spec_has_no_place_for_is_refused(load):
+    with pytest.raises(StudyError, match=r"line 4: `data.digits` has a folder, '/d', and no \{folder\} in `spec`"):
+        load(folders={"digits": "/d"})
+
+
 def test_a_folder_replaces_that_of_the_file(load):
     assert load(folders={"cifar": "there"}).data["cifar"].folder == "there"
     with pytest.raises(StudyError, match="did you mean `cifar`"):
@@ -122,7 +133,7 @@ def test_a_folder_replaces_that_of_the_file(load):
         ('title = "Try"', 'title = "Try"\nname = "other"', "line 3: `name` cannot stand here"),
         # values
         ("epochs = 2", "epochs = 0", "line 14: `epochs` must be at least 1"),
-        ("epochs = 2", "epochs = nan", "finite numbers"),
+        ("epochs = 2", "epochs = nan", "line 14: `recipe.epochs` = nan cannot stand here; give a finite number"),
         ("epochs = 2, ", "", "line 14: neither `recipe.epochs` nor `updates`"),
         ("epochs = 2", "seed = 2", "`recipe.seed` is an axis"),
         ("[0.1, 0.2]", "[0.1, -0.2]", "line 18: `learning_rate` must be a positive number"),
@@ -131,6 +142,7 @@ def test_a_folder_replaces_that_of_the_file(load):
         ('"learned", "random"', '"learned", "randon"', "line 28: `choose` = 'randon' cannot be used"),
         ("above = 0.1", "", "line 34: claim 'first': needs exactly one of"),
         ("above = 0.1", 'above = "x"', "line 39: `above` = 'x' cannot be used"),
+        ("above = 0.1", "above = 0.1\nwhere = { a = { over = 3 } }", "line 40: `over` .* did you mean `above`"),
         ("above = 0.1", "above = 0.1\nwhere = { a = {} }", "line 40: `a` = {} must be a number, a word"),
         ('kind = "lines"', 'kind = "line"', "line 40"),
         ("zoo:mlp", "zoo:mpl", "line 10: `model` = 'zoo:mpl' .* did you mean 'zoo:mlp'"),
@@ -147,6 +159,12 @@ def test_a_folder_replaces_that_of_the_file(load):
         ('omega = ["omega", [0.0, 0.004]]', "", "line 21: `omega` is missing"),
         ('groups = "width"', 'across = "rate"', "line 29: .* has one network alone"),
         ("rate = 0.1", "rate = 0.3", "line 32: .* selects no network"),
+        ('"recipe.learning_rate", [0.1, 0.2]', '"arguments", [1]', "line 18: `arguments` is set by the axis `width`"),
+        # readers
+        ("examples = 100", "exampels = 3", "line 20: `exampels` .* options of `width`; did you mean `examples`"),
+        ("examples = 100", "at = 1", "line 20: `at` = 1 must be a list of epochs up to 2"),
+        ("examples = 100", "at = ['last']", "line 20: `at` = .'last'. must be a list"),
+        ("examples = 100", "at = [0, 3]", "line 20: .* up to 2, where the training ends"),
         # names
         ('of = "mlp"', 'of = "mpl"', r"line 22: `mpl` .* did you mean `mlp`.* `bends.late = false`"),
         ('of = ["mlp"]', 'of = ["cnn"]', "line 30: `cnn` is none of the families; known are: mlp"),

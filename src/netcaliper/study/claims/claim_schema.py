@@ -142,6 +142,7 @@ class Claim(Part):
         drop: of ``core``: how far ``column`` may fall below the reference.
         reference: of ``core``: rows of what nothing was taken from.
         why: the null hypothesis, and what would contradict the claim.
+        revised: what was added or changed after results had been seen, and why; empty if all was written before.
         paper: what the paper reports.
     """
 
@@ -162,6 +163,7 @@ class Claim(Part):
     drop: float | None = Field(default=None, gt=0)
     reference: Selection | None = None
     why: str = ""
+    revised: str = ""
     paper: PaperValue | None = None
 
     @property

@@ -38,6 +38,7 @@ def judge(claim: Claim, table: Rows, cells: Sequence[StudyCell]) -> ClaimResult:
         name=claim.name,
         sentence=claim.sentence,
         why=claim.why,
+        revised=claim.revised,
         reads=reads(claim),
         verdict="undecided",
         unit=unit_words(claim),

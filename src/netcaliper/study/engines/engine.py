@@ -1,11 +1,13 @@
 """Where cells are computed: in this process, or in a pool of processes on this machine."""
 
 import os
+import secrets
 import signal
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -13,9 +15,9 @@ from typing import Protocol, runtime_checkable
 from joblib.externals.loky import get_reusable_executor
 
 from netcaliper.errors import StudyError
-from netcaliper.study.cell_folder import attempts_of, begun_by, cell_folder, fail
+from netcaliper.study.cell_folder import cell_folder, was_begun
 from netcaliper.study.engines.orphan import stop_with_parent
-from netcaliper.study.engines.work import do_cell
+from netcaliper.study.engines.work import do_cell, lost
 from netcaliper.study.task import Outcome, Task
 
 IDLE_SECONDS = 60
@@ -32,6 +34,7 @@ THREADS = (
 
 DEATHS = 2
 """Of a cell's workers in one run, after which it counts as failed."""
+DIED = f"its process died {DEATHS} times without a word: killed, or out of memory; give fewer workers"
 
 BREAKS_FOR_NOTHING = 3
 """A pool that breaks so often before any cell has begun would never begin one."""
@@ -68,7 +71,8 @@ class Local:
     """A pool of processes on this machine (joblib with loky); they are reused from cell to cell.
 
     A worker that dies (killed, out of memory) breaks the pool, and takes the cells with it that were running. They
-    are begun again from what they have left on the disk; a cell whose worker has died twice counts as failed.
+    are begun again from what they have left on the disk, never two of them at once, so that one that kills its worker
+    shows itself: after the second death it counts as failed.
 
     Args:
         workers: number of processes.
@@ -92,21 +96,23 @@ class Local:
             return more
 
         while open_tasks:
-            before = set(open_tasks)
+            before, token = set(open_tasks), secrets.token_hex(8)
             try:
-                self._round(list(open_tasks.values()), ended)
+                self._round(list(open_tasks.values()), deaths, token, ended)
             except BrokenProcessPool as error:
-                begun = [task for task in open_tasks.values() if begun_by(_folder(task), os.getpid())]
+                begun = [task for task in open_tasks.values() if was_begun(_folder(task), token)]
                 in_vain = 0 if begun or before - open_tasks.keys() else in_vain + 1
                 if in_vain == BREAKS_FOR_NOTHING:
                     raise StudyError(f"the workers die before they begin a cell: {error}") from error
-                deaths.update(task.name for task in begun)
-                for task in begun:
+                # Where one has died before, the others were only beside it.
+                suspects = [task for task in begun if task.name in deaths] or begun
+                deaths.update(task.name for task in suspects)
+                for task in suspects:
                     if deaths[task.name] == DEATHS:
-                        ended(_lost(task))
+                        ended(lost(task, DIED))
 
-    def _round(self, tasks: Sequence[Task], done: Ended) -> None:
-        """Do the tasks and those that follow from them, until the pool breaks."""
+    def _round(self, tasks: Sequence[Task], deaths: Container[str], token: str, done: Ended) -> None:
+        """Do the tasks and those that follow from them, until the pool breaks; of ``deaths`` one at a time."""
         _start_tracker()
         pool = get_reusable_executor(
             max_workers=self.workers,
@@ -115,14 +121,25 @@ class Local:
             initargs=(os.getpid(),),
             env=dict.fromkeys(THREADS, str(self.threads)),
         )
-        left = deque(tasks)
+        left = deque(task for task in tasks if task.name not in deaths)
+        suspects = deque(task for task in tasks if task.name in deaths)
+        suspect: Future[Outcome] | None = None
         given: set[Future[Outcome]] = set()
+
+        def give(task: Task) -> Future[Outcome]:
+            future = pool.submit(do_cell, replace(task, token=token))
+            given.add(future)
+            return future
+
         try:
-            while left or given:
+            while left or suspects or given:
+                if suspects and suspect not in given:
+                    suspect = give(suspects.popleft())
                 # Never more than the pool hands on at once: it cannot be stopped cleanly while some wait inside it.
                 while left and len(given) < 2 * self.workers:
-                    given.add(pool.submit(do_cell, left.popleft()))
-                ended, given = wait(given, return_when=FIRST_COMPLETED)
+                    give(left.popleft())
+                ended, _ = wait(given, return_when=FIRST_COMPLETED)
+                given -= ended
                 for future in ended:
                     left.extend(done(future.result()))
         except BaseException:
@@ -151,11 +168,3 @@ def _begin_worker(driver: int) -> None:
 
 def _folder(task: Task) -> Path:
     return cell_folder(Path(task.root), task.name)
-
-
-def _lost(task: Task) -> Outcome:
-    """Write that a cell's processes died; a killed process leaves no traceback."""
-    folder = _folder(task)
-    words = f"its process died {DEATHS} times without a word: killed, or out of memory; give fewer workers"
-    fail(folder, words, "", attempts=attempts_of(folder), died=True)
-    return Outcome(task.name, "failed", error=words)

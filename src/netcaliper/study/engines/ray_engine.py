@@ -20,10 +20,9 @@ from typing import Any
 
 from netcaliper.errors import InputError, StudyError
 from netcaliper.specs.extra import first_line, import_extra
-from netcaliper.study.cell_folder import attempts_of, cell_folder, fail
 from netcaliper.study.engines.engine import Ended
 from netcaliper.study.engines.orphan import stop_with_parent
-from netcaliper.study.engines.work import do_cell
+from netcaliper.study.engines.work import do_cell, lost
 from netcaliper.study.task import Outcome, Task
 
 RETRIES = 3
@@ -153,10 +152,8 @@ def _outcome(ray: Any, reference: Any, task: Task) -> Outcome:
             "netcaliper on all of them."
         ) from error
     except ray.exceptions.RayError as error:
-        folder = cell_folder(Path(task.root), task.name)
         words = f"its process or its node died {RETRIES + 1} times ({type(error).__name__}): killed, or out of memory"
-        fail(folder, words, "", attempts=attempts_of(folder), died=True)
-        return Outcome(task.name, "failed", error=words)
+        return lost(task, words)
 
 
 def _absolute(task: Task) -> Task:

@@ -16,6 +16,7 @@ from netcaliper.errors import NetcaliperError
 from netcaliper.study.cell_folder import (
     LOCK,
     PROGRESS,
+    attempts_of,
     begin,
     cell_folder,
     fail,
@@ -47,13 +48,13 @@ def do_cell(task: Task) -> Outcome:
     except Timeout:
         return Outcome(task.name, "elsewhere")
     except Exception as error:
-        return Outcome(task.name, "stopped", monotonic() - started, _words(error))
+        return Outcome(task.name, "stopped", seconds=monotonic() - started, error=_words(error))
 
 
 def _locked(task: Task, folder: Path, started: float) -> Outcome:
     """Compute a cell whose lock is held; what it raises is a folder that cannot be used."""
     if is_done(folder):
-        return Outcome(task.name, "done")
+        return Outcome(task.name, "done", found=True)
     failure = failure_of(folder)
     if failure is not None:
         return Outcome(task.name, "failed", error=str(failure.get("error", "")))
@@ -65,10 +66,20 @@ def _locked(task: Task, folder: Path, started: float) -> Outcome:
     except (Exception, SystemExit) as error:
         words = _words(error)
         if _stops(error, Path(task.root)):
-            return Outcome(task.name, "stopped", monotonic() - started, words)
+            return Outcome(task.name, "stopped", seconds=monotonic() - started, error=words)
         fail(folder, words, "".join(traceback.format_exception(error)), attempts=attempts)
-        return Outcome(task.name, "failed", monotonic() - started, words)
-    return Outcome(task.name, "done", seconds)
+        return Outcome(task.name, "failed", seconds=monotonic() - started, error=words)
+    return Outcome(task.name, "done", seconds=seconds)
+
+
+def lost(task: Task, words: str) -> Outcome:
+    """Write of a cell that its processes died; they have left no word of their own."""
+    folder = cell_folder(Path(task.root), task.name)
+    try:
+        fail(folder, words, "", attempts=attempts_of(folder), died=True)
+    except OSError as error:
+        return Outcome(task.name, "stopped", error=_words(error))
+    return Outcome(task.name, "failed", error=words)
 
 
 def _rows(task: Task, folder: Path) -> list[dict[str, Any]]:

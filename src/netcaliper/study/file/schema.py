@@ -1,6 +1,6 @@
 """A study file is read: every problem is one line that names file, line and remedy."""
 
-import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -18,13 +18,16 @@ from netcaliper.study.claims.claim_schema import (
     PaperValue,
     ProfileFigure,
     Selection,
+    Span,
 )
 from netcaliper.study.file.axes import SEED, Axis, placed, read_axis
 from netcaliper.study.file.grid import cells
 from netcaliper.study.file.lines import Lines
 from netcaliper.study.file.overlay import overlaid
 from netcaliper.study.file.problem import Problem
+from netcaliper.study.file.readers import AT, READERS
 from netcaliper.study.file.study import Bend, Comparison, DataSet, Grid, Study, Training
+from netcaliper.study.place import FOLDER
 
 Place = tuple[str | int, ...]
 
@@ -34,11 +37,6 @@ GIVEN = ("name", "scale")
 """Fields of a study that do not stand in its file."""
 
 LAID_OVER = ("families", "bends", "comparisons", "data")
-READERS: Mapping[str, tuple[str, ...]] = {
-    "families": ("width", "layers", "kernel"),
-    "bends": ("linear_zone",),
-    "comparisons": ("compare",),
-}
 
 
 def load_study(path: str | Path, scale: str, folders: Mapping[str, str] | None = None) -> Study:
@@ -175,21 +173,50 @@ def _grid(kind: str, name: str, raw: Any) -> Grid:
         )
     if kind == "bends" and SEED in [axis.column for axis in axes]:
         raise Problem((*place, "axes", SEED), "the seeds of bendings are those of their trainings; leave `seed` out.")
+    _axes_apart(place, axes)
     grid = Grid(table=table, axes=tuple(axes))
     model = Training if kind == "families" else Bend
     for axis, settings in tried(grid):
         at = (*place, "axes", axis.column) if axis else place
         try:
             full = placed(table, settings)
-            json.dumps(full, allow_nan=False)
+        except ValueError as error:
+            raise Problem(at, f"{error}.") from None
+        for inner, value in _leaves(full):
+            if not (isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))):
+                words = f"`{'.'.join(map(str, inner))}` = {value} cannot stand here; give a finite number or a word."
+                raise Problem(at if axis else (*place, *inner), words)
+        try:
             model.model_validate(full)
         except ValidationError as error:
             raise _refused(place, error, model, axes) from None
-        except (ValueError, TypeError) as error:
-            raise Problem(
-                at, f"{str(error).rstrip('.')}; give finite numbers, words, lists or tables of them."
-            ) from None
     return grid
+
+
+def _axes_apart(place: Place, axes: Sequence[Axis]) -> None:
+    """Check that no axis sets what another one sets: the last would win, and the column of the first would lie."""
+    by: dict[tuple[str, ...], str] = {}
+    for axis in axes:
+        paths = {tuple(path.split(".")) for _, settings in axis.values for path in settings}
+        for path in sorted(paths):
+            for other, column in by.items():
+                if path[: len(other)] == other or other[: len(path)] == path:
+                    words = f"`{'.'.join(path)}` is set by the axis `{column}` too; set it by one of them."
+                    raise Problem((*place, "axes", axis.column), words)
+        by |= dict.fromkeys(paths, axis.column)
+
+
+def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Go through all that stands in a table but tables and lists, with where it stands."""
+    match value:
+        case Mapping():
+            for key, inner in value.items():
+                yield from _leaves(inner, (*place, key))
+        case list():
+            for at, inner in enumerate(value):
+                yield from _leaves(inner, (*place, at))
+        case _:
+            yield place, value
 
 
 def tried(grid: Grid) -> Iterator[tuple[Axis | None, Mapping[str, Any]]]:
@@ -223,6 +250,8 @@ def _refused(
         words = _unknown(str(key), _known(model, found["loc"][:-1]), "of the keys that can stand here")
     elif found["type"] == "missing":
         words, loc = f"`{key}` is missing; add it.", loc[:-1]
+    elif found["type"] == "too_short" and not found["input"]:
+        words = f"`{key}` is empty; write at least one."
     elif found["type"] == "value_error":
         words = str(found["msg"]).removeprefix("Value error, ").rstrip(".") + "."
     elif len(loc) < len(found["loc"]) and found["type"] != "union_tag_invalid":
@@ -252,6 +281,8 @@ def _known(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
             model = Comparison
         case ["claims", _]:
             model = Claim
+        case [*_, "where", _, str() as branch] if "Span" in branch:
+            model = Span
         case ["claims", _, inner]:
             model = {"minus": Change, "over": Change, "paper": PaperValue}.get(str(inner), Selection)
         case ["figures", _, kind]:
@@ -293,11 +324,23 @@ def _names_fit(study: Study) -> None:
                 )
         if comparison.across == comparison.groups:
             raise Problem(("comparisons", name, "groups"), "`groups` is `across` itself; name another column.")
+    kinds = {"families": study.families, "bends": study.bends, "comparisons": study.comparisons}
+    by: dict[str, str] = {}
+    for kind, named in kinds.items():
+        for name in named:
+            if by.setdefault(name, kind) != kind:
+                words = (
+                    f"the name `{name}` is taken by one of the {by[name]}; choose one, or rows of both are one family."
+                )
+                raise Problem((kind, name), words)
     _readers_fit(study)
     specs: dict[str, DataSet] = {}
     for name, data in study.data.items():
         if data.folder != specs.setdefault(data.spec, data).folder:
             words = f"`{data.spec}` is one spec in two folders, which a cell cannot tell apart; make the specs differ."
+            raise Problem(("data", name), words)
+        if data.folder is not None and FOLDER not in data.spec:
+            words = f"`data.{name}` has a folder, {data.folder!r}, and no {FOLDER} in `spec`; write it, or give none."
             raise Problem(("data", name), words)
     for kind, entries in (("claims", study.claims), ("figures", study.figures)):
         names = [entry.name for entry in entries]
@@ -313,11 +356,41 @@ def _left(name: str, study: Study, kind: str, by: str) -> str:
 
 
 def _readers_fit(study: Study) -> None:
-    read: list[tuple[Place, Mapping[str, Any]]] = []
+    """Check readers and their options at every value of every axis: what they cannot use shows after a training."""
     for kind, grids in (("families", study.families), ("bends", study.bends)):
-        read += [((kind, name, "read"), grid.table.get("read", {})) for name, grid in grids.items()]
-    read += [(("comparisons", name, "read"), one.read) for name, one in study.comparisons.items()]
-    for place, readers in read:
-        for reader in readers:
-            if reader not in READERS[str(place[0])]:
-                raise Problem((*place, reader), _unknown(reader, READERS[str(place[0])], "of the readers"))
+        for name, grid in grids.items():
+            for axis, settings in tried(grid):
+                full = placed(grid.table, settings)
+                place = (kind, name) if axis is None else (kind, name, "axes", axis.column)
+                epochs = full.get("recipe", {}).get("epochs") if full.get("updates") is None else None
+                for inner, words in _reader_problems(kind, full.get("read", {}), epochs):
+                    raise Problem((*place, "read", *inner) if axis is None else place, words)
+    for name, one in study.comparisons.items():
+        for inner, words in _reader_problems("comparisons", one.read, None):
+            raise Problem(("comparisons", name, "read", *inner), words)
+
+
+def _reader_problems(kind: str, read: Mapping[str, Mapping[str, Any]], epochs: Any) -> Iterator[tuple[Place, str]]:
+    known = READERS[kind]
+    for reader, options in read.items():
+        if reader not in known:
+            yield (reader,), _unknown(reader, known, "of the readers")
+            continue
+        for option, value in options.items():
+            if option not in known[reader]:
+                yield (reader, option), _unknown(option, known[reader], f"of the options of `{reader}`")
+            elif option == AT and not _are_epochs(value, epochs):
+                upto = f" up to {epochs}, where the training ends" if isinstance(epochs, int) else ""
+                words = f'`{AT}` = {value!r} must be a list of epochs{upto}; write e.g. [0, "final"].'
+                yield (reader, option), words
+
+
+def _are_epochs(value: Any, epochs: Any) -> bool:
+    last = epochs if isinstance(epochs, int) else math.inf
+    return (
+        bool(value)
+        and isinstance(value, list)
+        and all(
+            one == "final" or (isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= last) for one in value
+        )
+    )
