@@ -24,9 +24,10 @@ HEAD = """# What the studies say
 Claims were written into the study files before the runs: statistic, threshold, fewest seeds; † names what was added or
 changed after results had been seen. ✓ holds: the whole 95 % interval lies on the claimed side (and so does the
 difference to the untrained twin, where the claim asks for it); ✕ contradicted: it lies on the other side; ? undecided:
-it reaches across, or there is too little. Beside it stands the paper's number where one was verified. Written by
-`python benchmarks/study_claims.py` from the `study.json` of each; `cells.jsonl` beside it has the rows of every cell:
-with `python benchmarks/study_sittings.py restore` claims are tested again without computing a cell.
+it reaches across, or there is too little. Beside it stands the paper's number where one was verified; n is the number of
+seeds, or of networks where a comparison has its own interval. Written by `python benchmarks/study_claims.py` from the
+`study.json` of each; `cells.jsonl` beside it has the rows of every cell: with `python benchmarks/study_sittings.py
+restore` claims are tested again without computing a cell.
 """
 
 
@@ -41,7 +42,7 @@ def section(folder: Path, reading: StudyReading) -> str:
     links = ", ".join(f"[{file.stem}]({folder.name}/{file.name})" for file in sorted(folder.glob("*.svg")))
     lines = [
         f"## {headline(reading)}", "", f"`{reading.command}`", "", computed(reading), "",
-        "| claim | | effect (95 %) | threshold | against the twin | paper | seeds |", "|---|---|---|---|---|---|---|",
+        "| claim | | effect (95 %) | threshold | against the twin | paper | n |", "|---|---|---|---|---|---|---|",
         *(line(row) for row in claim_rows(reading)), "", f"Figures: {links}." if links else "", "",
     ]  # fmt: skip
     return "\n".join(lines)

@@ -55,7 +55,7 @@ class ClaimResult(Record):
         effect: the number; ``None`` where it could not be computed.
         unit: what the number is: ``"g"``, ``"ratio of g"``, ``"ratio"``, ``"rho"``, ``"a doubling"`` or empty.
         interval: what the interval is, in words.
-        repetitions: how many repetitions the effect is made of.
+        repetitions: how many repetitions the effect is made of; of what a comparison reports, how many networks.
         values: by repetition its number (of ``core``: the core without it).
         left_out: repetitions that gave no number, and why.
         threshold: in words, e.g. ``"above 2"``.

@@ -333,6 +333,8 @@ def test_a_comparison_reports_its_own_interval():
     table = made_table(cells, lambda width: {"y": 0.1 * width, "y_low": 0.05 * width, "y_high": 0.2 * width})
     found = judge(claim("reported", where={"width": 2}, above=0.08), table, cells)
     assert (found.verdict, found.repetitions) == ("holds", 1)
+    of_ten = made_table(cells, lambda width: {"y": 1, "y_low": 1, "y_high": 1, "networks": 10})
+    assert judge(claim("reported", where={"width": 2}, above=0.08), of_ten, cells).repetitions == 10
     assert judge(claim("reported", above=0.08), table, cells).reason == (
         "`reported` takes one row, and 2 are selected; narrow `where`"
     )

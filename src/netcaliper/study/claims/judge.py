@@ -140,7 +140,7 @@ def _reported(claim: Claim, part: Selected, result: ClaimResult, problems: list[
             "reason": reason,
             "effect": effect,
             "interval": "that of the comparison itself (95 %)" if known else "",
-            "repetitions": 1,
+            "repetitions": int(part.rows[0].get("networks") or 1),
         }
     )
 
