@@ -24,7 +24,7 @@ HEAD = """# What the studies say
 Claims were written into the study files before the runs: statistic, threshold, fewest seeds; † names what was added or
 changed after results had been seen. ✓ holds: the whole 95 % interval lies on the claimed side (and so does the
 difference to the untrained twin, where the claim asks for it); ✕ contradicted: it lies on the other side; ? undecided:
-it reaches across, or there is too little. Beside it stands the paper's number where one was verified; n is the number of
+it reaches across, or there is too little. Beside it stands the paper's number where one was verified; n is how many
 seeds, or of networks where a comparison has its own interval. Written by `python benchmarks/study_claims.py` from the
 `study.json` of each; `cells.jsonl` beside it has the rows of every cell: with `python benchmarks/study_sittings.py
 restore` claims are tested again without computing a cell.

@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Container, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -98,7 +99,8 @@ class Local:
         while open_tasks:
             before, token = set(open_tasks), secrets.token_hex(8)
             try:
-                self._round(list(open_tasks.values()), deaths, token, ended)
+                with warnings.catch_warnings():
+                    self._round(list(open_tasks.values()), deaths, token, ended)
             except BrokenProcessPool as error:
                 begun = [task for task in open_tasks.values() if was_begun(_folder(task), token)]
                 in_vain = 0 if begun or before - open_tasks.keys() else in_vain + 1
@@ -114,6 +116,8 @@ class Local:
     def _round(self, tasks: Sequence[Task], deaths: Container[str], token: str, done: Ended) -> None:
         """Do the tasks and those that follow from them, until the pool breaks; of ``deaths`` one at a time."""
         _start_tracker()
+        # It is meant to: one that waits for a long cell beside it ends, and is begun again when there is work.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
         pool = get_reusable_executor(
             max_workers=self.workers,
             timeout=IDLE_SECONDS,
