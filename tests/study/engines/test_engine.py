@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import Future
+from threading import Timer
 
 import pytest
 
@@ -90,6 +92,19 @@ def test_what_the_callback_raises_ends_the_run(tmp_path):
         with pytest.raises(ValueError, match="enough"):
             engine.run(tasks, done)
     assert not cell_folder(tmp_path, "8").exists()
+
+
+def test_a_pool_is_stopped_when_it_has_handed_on_what_it_was_given(monkeypatch):
+    running, ended, late = Future(), Future(), Future()
+    running.set_running_or_notify_cancel()
+    ended.set_result(None)
+    timer = Timer(0.1, late.set_running_or_notify_cancel)
+    timer.start()
+    engines._handed_on({running, ended, late})
+    assert late.running()
+    timer.join()
+    monkeypatch.setattr(engines, "HAND_ON_SECONDS", 0.1)
+    engines._handed_on({Future()})
 
 
 def test_threads_stand_in_the_environment_of_the_workers(tmp_path):

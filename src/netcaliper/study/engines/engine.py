@@ -5,12 +5,13 @@ import secrets
 import signal
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Protocol, runtime_checkable
 
 from joblib.externals.loky import get_reusable_executor
@@ -20,6 +21,9 @@ from netcaliper.study.cell_folder import cell_folder, was_begun
 from netcaliper.study.engines.orphan import stop_with_parent
 from netcaliper.study.engines.work import do_cell, lost
 from netcaliper.study.task import Outcome, Task
+
+HAND_ON_SECONDS = 5
+"""Far more than a pool takes to hand a task to its workers."""
 
 IDLE_SECONDS = 60
 """After which a worker that nobody needs ends."""
@@ -147,8 +151,16 @@ class Local:
                 for future in ended:
                     left.extend(done(future.result()))
         except BaseException:
+            _handed_on(given)
             pool.shutdown(wait=True, kill_workers=True)
             raise
+
+
+def _handed_on(given: Collection[Future[Outcome]]) -> None:
+    """Wait, seconds at most, until the pool has handed on what it was given: its thread dies of what it has not."""
+    until = monotonic() + HAND_ON_SECONDS
+    while monotonic() < until and not all(future.running() or future.done() for future in given):
+        sleep(0.01)
 
 
 def _start_tracker() -> None:
