@@ -13,6 +13,7 @@ Figures that are drawn from whole readings (similarity maps) show the cells of t
 
 import argparse
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from netcaliper.study.cell import Cell
 from netcaliper.study.cell_folder import CELL, COST, DONE, ROWS, cell_folder, is_done
 from netcaliper.study.file.grid import cells
 from netcaliper.study.file.schema import load_study
-from netcaliper.study.folder import Asked, prepare
+from netcaliper.study.folder import asked_now, prepare
 
 PARTS = (CELL, ROWS, COST, DONE)  # DONE last, as the cell itself writes it
 
@@ -72,7 +73,7 @@ def main() -> None:
     name = f"{study.name}-{study.scale}"
     root, file = (table.ROOT / part / "studies" / name for part in ("out", "results"))
     file /= "cells.jsonl"
-    prepare(root, given.study.read_bytes(), Asked(study.name, study.scale))
+    prepare(root, given.study.read_bytes(), asked_now(study, given.study, Path(os.path.relpath(root)), {}))
     number = (keep if given.do == "keep" else restore)(cells(study), root, file)
     print(
         f"{name}: {number} cells {'kept in ' + str(file.relative_to(table.ROOT)) if given.do == 'keep' else 'put back'}"

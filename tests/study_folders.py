@@ -47,7 +47,7 @@ log = ["x", "y"]
 
 def made_folder(root: Path, *, failed: int = 0, missing: int = 0) -> Study:
     """Write the folder; the last cells are failed or missing."""
-    prepare(root, TEXT.encode(), Asked("grows", "tiny", command=("netcaliper", "study", "run", "grows.toml")))
+    prepare(root, TEXT.encode(), Asked("grows", "tiny", {}, ("netcaliper", "study", "run", "grows.toml")))
     study = open_study(root)
     asked = cells(study)
     for number, cell in enumerate(asked):

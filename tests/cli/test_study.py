@@ -34,7 +34,9 @@ def test_run_status_export(here):
         "folder": "trivial-tiny", "cells": 20, "done": 20, "computed": 0, "failed": 0, "elsewhere": 0, "waiting": 0,
         "other_shards": 0, "errors": {},
     }  # fmt: skip
-    assert asked_of(here / "trivial-tiny").command[:4] == ["netcaliper", "study", "run", "trivial.toml"]
+    assert asked_of(here / "trivial-tiny").command == [
+        *("netcaliper", "study", "run", "trivial.toml", "--scale", "tiny", "-o", "trivial-tiny"),
+    ]
     shown = done("study", "status", "trivial-tiny")
     assert "trivial, scale tiny: 20 cells" in shown
     assert shown.split("late (bend)")[1].split()[:5] == ["12", "12", "0", "0", "0"]

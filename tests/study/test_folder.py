@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_a_study_is_opened_from_its_folder(root):
 
 
 def test_the_last_file_and_scale_are_those_of_the_folder(root):
-    prepare(root, STUDY.replace("Trivial", "Changed").encode(), Asked("trivial", "tiny"))
+    prepare(root, STUDY.replace("Trivial", "Changed").encode(), replace(ASK, scale="tiny"))
     assert (open_study(root).title, open_study(root).scale) == ("Changed", "tiny")
 
 
@@ -40,7 +41,7 @@ def test_a_run_that_was_killed_before_it_was_asked_goes_on(tmp_path):
 
 def test_other_folders_are_refused(root, tmp_path):
     with pytest.raises(OutputExists, match="the folder of the study 'trivial', not of 'other'"):
-        prepare(root, b"", Asked("other", "tiny"))
+        prepare(root, b"", replace(ASK, name="other"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("")
     with pytest.raises(OutputExists, match="no study"):

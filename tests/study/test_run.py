@@ -93,13 +93,14 @@ def test_a_changed_file_leaves_old_cells_alone(trivial, file, tmp_path):
 
 
 def test_what_was_asked_stands_in_the_folder(trivial, file, tmp_path):
-    run_cells(
-        parsed("one"), file, tmp_path / "out", InProcess(), folders={"digits": "x"}, command=["netcaliper", "study"]
-    )
-    asked = asked_of(tmp_path / "out")
-    assert (asked.name, asked.scale, asked.folders, asked.command) == (
-        "trivial", "one", {"digits": "x"}, ["netcaliper", "study"],
-    )  # fmt: skip
+    root = tmp_path / "out"
+    whole = ["netcaliper", "study", "run", str(file), "--scale", "one", "-o", str(root), "--folder", "digits=x"]
+    run_cells(parsed("one"), file, root, InProcess(), folders={"digits": "x"}, shard="2/2", retry=True)
+    asked = asked_of(root)
+    assert (asked.name, asked.scale, asked.folders, asked.command) == ("trivial", "one", {"digits": "x"}, whole)
+    large = parsed("one").model_copy(update={"limit": 1})
+    run_cells(large, file, root, InProcess(), folders={"digits": "x"}, yes=True)
+    assert asked_of(root).command == [*whole, "--yes"]
     with pytest.raises(OutputExists, match="no study"):
         run_cells(parsed(), file, tmp_path, InProcess())
 

@@ -10,7 +10,6 @@ import typer
 
 from netcaliper.cli.options import Json, Replace
 from netcaliper.cli.printing import note, say, say_json
-from netcaliper.cli.shrunk import TYPED
 from netcaliper.cli.study_report import study_report
 from netcaliper.errors import InputError
 from netcaliper.reading.numerals import plural
@@ -81,7 +80,6 @@ def run(
             shard=shard,
             retry=retry,
             yes=yes,
-            command=["netcaliper", *TYPED.get()],
             watch=watch,
         )
     _tell(standing, root, as_json=as_json)

@@ -42,7 +42,7 @@ class Asked:
         name: of the file, without its ending.
         scale: of the study.
         folders: by name of a data set the folder that was given for it.
-        command: as it was typed; empty from Python.
+        command: that computes the whole of it.
         netcaliper: version that ran it last.
         versions: of what computed it last.
         schema: of its cells.
@@ -50,11 +50,26 @@ class Asked:
 
     name: str
     scale: str
-    folders: Mapping[str, str] = field(default_factory=dict)
-    command: Sequence[str] = ()
+    folders: Mapping[str, str]
+    command: Sequence[str]
     netcaliper: str = __version__
     versions: Mapping[str, str] = field(default_factory=versions)
     schema: int = CELL_VERSION
+
+
+def asked_now(study: Study, path: Path, root: Path, folders: Mapping[str, str], *, large: bool = False) -> Asked:
+    """Return how a study is asked for, with the command for all of it, whatever part this run computes in which way.
+
+    Args:
+        study: as it was loaded.
+        path: its file.
+        root: its folder.
+        folders: by name of a data set the folder that was given for it.
+        large: it is above the limit of its scale.
+    """
+    given = [part for name, folder in folders.items() for part in ("--folder", f"{name}={folder}")]
+    command = ["netcaliper", "study", "run", str(path), "--scale", study.scale, "-o", str(root), *given]
+    return Asked(study.name, study.scale, dict(folders), [*command, "--yes"] if large else command)
 
 
 def prepare(root: Path, text: bytes, asked: Asked) -> None:

@@ -37,16 +37,13 @@ def study_reading(study: Study, root: Path) -> StudyReading:
     asked = asked_of(root)
     rows = rows_of(table(study, root))
     known = _cells(study, root, rows.rows)
-    command = (
-        shlex.join(asked.command) or f"netcaliper study run {study.name}.toml --scale {study.scale} -o {root.name}"
-    )
     return StudyReading(
         title=study.title,
         paper=study.paper,
         about=study.about,
         name=study.name,
         scale=study.scale,
-        command=command,
+        command=shlex.join(asked.command),
         versions={"netcaliper": asked.netcaliper, **asked.versions},
         claims=tuple(judge(claim, rows, known) for claim in study.claims),
         figures=tuple(figure_of(figure, rows, known, root) for figure in study.figures),

@@ -13,7 +13,7 @@ from netcaliper.study.engines.engine import Engine, InProcess, Local
 from netcaliper.study.file.grid import cells
 from netcaliper.study.file.schema import load_study
 from netcaliper.study.file.study import Study
-from netcaliper.study.folder import Asked, prepare
+from netcaliper.study.folder import asked_now, prepare
 from netcaliper.study.place import FOLDER
 
 if TYPE_CHECKING:
@@ -76,13 +76,11 @@ def run_cells(
     shard: str = "1/1",
     retry: bool = False,
     yes: bool = False,
-    command: Iterable[str] = (),
     watch: Watch = lambda standing: None,
 ) -> Standing:
     """Compute the cells of a study that are not done.
 
-    Arguments and errors are those of ``run_study``; ``command`` is what was typed, for the page, and ``watch`` is
-    called when something has changed.
+    Arguments and errors are those of ``run_study``; ``watch`` is called when something has changed.
     """
     part = read_shard(shard)
     asked = cells(study)
@@ -93,7 +91,7 @@ def run_cells(
             "give --yes (in Python `yes=True`), or a smaller scale."
         )
     data = data_folders(study, asked)
-    prepare(root, path.read_bytes(), Asked(study.name, study.scale, dict(folders or {}), list(command)))
+    prepare(root, path.read_bytes(), asked_now(study, path, root, folders or {}, large=number > study.limit))
     # In this process the caller's threads are left as they are.
     pinned = 0 if isinstance(engine, InProcess) else threads
     run = Run(root, engine, folders=data, threads=pinned, shard=part, retry=retry, watch=watch)
