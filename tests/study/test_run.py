@@ -137,11 +137,16 @@ def test_engines_by_name():
     ray = made_engine("ray", workers=3, threads=2, num_gpus=0.5)
     assert isinstance(ray, RayEngine)
     assert (ray.workers, ray.threads, ray.num_gpus) == (3, 2, 0.5)
+    with pytest.raises(InputError, match="belong to a Ray cluster, got `engine` = 'process'; add --engine ray"):
+        made_engine("process", address="auto")
+    with pytest.raises(InputError, match="belong to a Ray cluster, got `engine` = 'local'; add --engine ray"):
+        made_engine("local", num_gpus=1.0)
     with pytest.raises(InputError, match="use one of: local, process, ray"):
         made_engine("dask")
-    for bad in ({"workers": 0}, {"threads": 0}):
-        with pytest.raises(InputError, match="must be at least 1"):
-            made_engine("local", **bad)
+    with pytest.raises(InputError, match="`workers` must be at least 1"):
+        made_engine("local", workers=0)
+    with pytest.raises(InputError, match="`threads` must be at least 1"):
+        made_engine("local", threads=0)
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", ""])

@@ -62,13 +62,10 @@ def run(
     from netcaliper.study.file.schema import load_study
     from netcaliper.study.run import made_engine, run_cells
 
-    if engine != "ray" and (address is not None or num_gpus):
-        raise InputError("`--address` and `--num-gpus` belong to a Ray cluster; add --engine ray.")
     folders = dict(_named(text) for text in folder or ())
     asked = load_study(file, scale, folders)
     root = out or Path(f"{asked.name}-{asked.scale}")
-    cluster = {"address": address, "num_gpus": num_gpus} if engine == "ray" else {}
-    used = made_engine(engine, workers, threads, **cluster)
+    used = made_engine(engine, workers, threads, address=address, num_gpus=num_gpus)
     with _bar(root) as watch:
         standing = run_cells(
             asked,

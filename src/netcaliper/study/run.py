@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from joblib import cpu_count
 
@@ -30,6 +30,8 @@ def run_study(
     workers: int | None = None,
     threads: int = 1,
     engine: str = "local",
+    address: str | None = None,
+    num_gpus: float = 0.0,
     folders: Mapping[str, str] | None = None,
     shard: str = "1/1",
     retry: bool = False,
@@ -44,6 +46,8 @@ def run_study(
         workers: processes; as many as there are processor cores for their threads if not given.
         threads: of every worker.
         engine: ``"local"`` (a pool of processes), ``"process"`` (this one, for debugging) or ``"ray"``.
+        address: of a running Ray cluster; a new one on this machine if not given.
+        num_gpus: of every cell, on a Ray cluster.
         folders: by name of a data set the folder that holds it.
         shard: ``"I/N"``: only the I-th of N parts, for N runs side by side.
         retry: also compute cells that have failed.
@@ -53,14 +57,16 @@ def run_study(
         The verdicts on the claims with all that they rest on; cells that failed are counted in it.
 
     Raises:
-        StudyError: the file cannot be used, or the grid is larger than its limit; the message has the remedy.
+        StudyError: the file cannot be used, the grid is larger than its limit, or the cluster does not answer; the
+            message has the remedy.
+        InputError: an argument that is not understood.
         ReadingError: the folder cannot be written or read. What is done stays, and the same call goes on.
     """
     from netcaliper.study.report import study_reading
 
     study = load_study(path, scale, folders)
     root = Path(out) if out is not None else Path(f"{study.name}-{study.scale}")
-    used = made_engine(engine, workers, threads)
+    used = made_engine(engine, workers, threads, address=address, num_gpus=num_gpus)
     run_cells(study, Path(path), root, used, folders=folders, threads=threads, shard=shard, retry=retry, yes=yes)
     return study_reading(study, root)
 
@@ -98,14 +104,17 @@ def run_cells(
     return run(asked)
 
 
-def made_engine(name: str, workers: int | None = None, threads: int = 1, **cluster: Any) -> Engine:
+def made_engine(
+    name: str, workers: int | None = None, threads: int = 1, *, address: str | None = None, num_gpus: float = 0.0
+) -> Engine:
     """Return an engine by its name.
 
     Args:
         name: one of ``ENGINES``.
         workers: processes; as many as there are processor cores for their threads if not given.
         threads: of every worker.
-        cluster: arguments of ``netcaliper.study.engines.ray_engine.RayEngine``.
+        address: of a running Ray cluster; a new one on this machine if not given.
+        num_gpus: of every cell, on a Ray cluster.
 
     Raises:
         InputError: there is no such engine, or not with these arguments.
@@ -118,7 +127,11 @@ def made_engine(name: str, workers: int | None = None, threads: int = 1, **clust
     if name == "ray":
         from netcaliper.study.engines.ray_engine import RayEngine
 
-        return RayEngine(workers=workers, threads=threads, **cluster)
+        return RayEngine(address, workers=workers, num_gpus=num_gpus, threads=threads)
+    if address is not None or num_gpus:
+        raise InputError(
+            f"`address` and `num_gpus` belong to a Ray cluster, got `engine` = {name!r}; add --engine ray."
+        )
     if name == "process":
         return InProcess()
     return Local(workers or max(1, cpu_count() // threads), threads)

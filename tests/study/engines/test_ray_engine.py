@@ -140,11 +140,15 @@ def test_nodes_that_cannot_load_a_cell_end_the_run(tmp_path):
 
 
 def test_a_folder_that_a_node_does_not_have_stops_the_study(tmp_path):
-    outcome = ray_engine._in_worker(task(tmp_path / "elsewhere", "a"), str(tmp_path), [])
-    assert outcome.status == "stopped"
-    assert outcome.error is not None
-    assert "must share the folder of a study" in outcome.error
+    with pytest.raises(StudyError, match="must share the folder of a study") as told:
+        ray_engine._in_worker(task(tmp_path / "elsewhere", "a"), str(tmp_path), [])
     assert not (tmp_path / "elsewhere").exists()
+
+    def get(_reference: Any) -> None:
+        raise ray.exceptions.RayTaskError("_in_worker", "Traceback", told.value)
+
+    with pytest.raises(StudyError, match="elsewhere is not on .* with -o"):
+        ray_engine._outcome(SimpleNamespace(get=get, exceptions=ray.exceptions), None, task(tmp_path, "a"))
 
 
 # ---- on a cluster

@@ -69,7 +69,7 @@ class RayEngine:
 
         Raises:
             StudyError: Ray is not installed, the cluster does not answer or has no node for such a cell, or its nodes
-                cannot load netcaliper.
+                cannot load netcaliper or do not share the folder.
         """
         ray = import_extra("ray", "ray", "`--engine ray`")
         self._connect(ray)
@@ -130,8 +130,10 @@ def _in_worker(task: Task, current: str, path: Sequence[str]) -> Outcome:
     # Ray turns SIGTERM (its node ends) into a SystemExit in the middle of a cell, which would count as the cell's own.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if not Path(task.root).is_dir():
-        words = f"{task.root} is not on {socket.gethostname()}: the nodes of a cluster must share the folder of a study"
-        return Outcome(task.name, "stopped", error=f"{words}; give one that they share with -o")
+        raise StudyError(
+            f"{task.root} is not on {socket.gethostname()}: the nodes of a Ray cluster must share the folder of a "
+            "study; give one that they share with -o."
+        )
     if Path(current).is_dir():
         os.chdir(current)  # a data spec may name files relative to it
     sys.path.extend(folder for folder in path if folder not in sys.path)  # and a model spec a module of the user's
@@ -147,6 +149,8 @@ def _outcome(ray: Any, reference: Any, task: Task) -> Outcome:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:  # no fault of the cell: ``do_cell`` passes nothing on
+        if isinstance(error.cause, StudyError):
+            raise error.cause from None
         raise StudyError(
             f"the nodes of the Ray cluster cannot do a cell ({first_line(error.cause)}); install the same "
             "netcaliper on all of them."
