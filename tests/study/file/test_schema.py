@@ -137,7 +137,7 @@ def test_a_folder_replaces_that_of_the_file(load):
         ("epochs = 2, ", "", "line 14: neither `recipe.epochs` nor `updates`"),
         ("epochs = 2", "seed = 2", "`recipe.seed` is an axis"),
         ("[0.1, 0.2]", "[0.1, -0.2]", "line 18: `learning_rate` must be a positive number"),
-        ("epochs = 2", 'epochs = 2, weight_decay = "much"', "line 14: `recipe` has a value of the wrong type"),
+        ("epochs = 2", 'epochs = 2, weight_decay = "much"', "line 14: `recipe.weight_decay` = 'much': Input should"),
         ("[0.0, 0.004]", "[0.0, -1]", "line 27: `omega` = -1 cannot be used: input should be greater"),
         ('"learned", "random"', '"learned", "randon"', "line 28: `choose` = 'randon' cannot be used"),
         ("above = 0.1", "", "line 34: claim 'first': needs exactly one of"),

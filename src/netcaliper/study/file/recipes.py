@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from netcaliper.errors import InputError
 from netcaliper.fit.recipe import Recipe
@@ -17,19 +20,20 @@ BY_STUDY = ("seed",)
 def recipe_problem(training: Training) -> tuple[str, str] | None:
     """Return what keeps a point of a family from being trained: the key, and words with the remedy."""
     known = [field.name for field in fields(Recipe) if field.name not in BY_STUDY] + ["scale"]
-    for name in training.recipe:
+    types = get_type_hints(Recipe) | {"scale": float}
+    for name, value in training.recipe.items():
         if name in BY_STUDY:
             return "recipe", f"`recipe.{name}` is an axis; give it there."
         if name not in known:
             return "recipe", _unknown(name, known, "recipe")
+        if wrong := _wrong_type(value, types[name]):
+            return "recipe", f"`recipe.{name}` = {value!r}: {wrong}."
     if "epochs" not in training.recipe and training.updates is None:
         return "recipe", "neither `recipe.epochs` nor `updates` says how long to train; give one."
     try:
         cell_recipe(training.model_dump() | {"seed": 0})
     except InputError as error:
         return "recipe", str(error)
-    except TypeError as error:
-        return "recipe", f"`recipe` has a value of the wrong type: {error}; give numbers where numbers belong."
     return _network_problem(training.model, training.arguments)
 
 
@@ -45,6 +49,14 @@ def _network_problem(model: str, arguments: Mapping[str, object]) -> tuple[str, 
         return "model", f"`model` = {model!r} is not a network of the zoo; {hint}"
     known = list(ZOO[name].config.model_fields)
     return next((("arguments", _unknown(one, known, "arguments")) for one in arguments if one not in known), None)
+
+
+def _wrong_type(value: object, asked: Any) -> str | None:
+    try:
+        TypeAdapter(asked).validate_python(value, strict=True)  # true is no 1, and "1" is none either
+    except ValidationError as error:
+        return error.errors()[0]["msg"]
+    return None
 
 
 def _unknown(name: str, known: list[str], what: str) -> str:
