@@ -31,8 +31,9 @@ PARTS = (CELL, ROWS, COST, DONE)  # DONE last, as the cell itself writes it
 
 def keep(asked: Iterable[Cell], root: Path, file: Path) -> int:
     """Add the cells that are done to those that are kept, and return how many are kept."""
-    kept = read(file)
-    for name in dict.fromkeys(cell.name for cell in asked):
+    names = {cell.name for cell in asked}
+    kept = {name: parts for name, parts in read(file).items() if name in names}
+    for name in names:
         folder = cell_folder(root, name)
         if is_done(folder):
             kept[name] = {part: (folder / part).read_text(encoding="utf-8") for part in PARTS}

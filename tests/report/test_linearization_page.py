@@ -47,7 +47,7 @@ def test_what_the_page_of_a_sweep_says(pages):
         "Accuracy of the core 90.5 % 89.3 to 91.6 %, 2,500 verify examples; with 33.1 % of the units",
         "Accuracy unbent 90.9 % 89.7 to 92.0 %, 2,500 verify examples",
         "Nonlinear calls 40.8 k of 197 k an example",
-        "learned, omega 0.3: diverged, `learning_rate`",
+        "learned, omega 0.3: diverged, learning_rate",
         "the weights after epoch 6, the last good ones, are kept",
         "2,500 select examples chose the core network; 2,500 verify examples gave every other number",
         "10 with the penalty, then 3 with the alphas frozen; every training of the network had 13 epochs",

@@ -6,16 +6,16 @@ from jinja2 import UndefinedError
 from netcaliper.report.skeleton import bundle, fill
 
 WORDS = {
-    "kind": "layers", "title": "<b>t</b>", "data": "d", "headline": "h", "lead": "99 %", "keys": [], "warnings": [],
-    "facts": [("a", "<i>")],
+    "kind": "layers", "title": "<b>t</b>", "data": "d", "headline": "h", "lead": "99 % of `<u>`, `half", "keys": [],
+    "warnings": [], "facts": [("a", "<i>")],
 }  # fmt: skip
 
 
-def test_every_word_is_escaped_and_numbers_keep_their_sign():
+def test_every_word_is_escaped_numbers_keep_their_sign_and_names_are_set_as_names():
     text = fill("skeleton.html", (), **WORDS)
     assert "<b>t" not in text
     assert "&lt;b&gt;t&lt;/b&gt;: netcaliper layers" in text
-    assert "99\u00a0%" in text
+    assert '<p class="lead">99\u00a0% of <code>&lt;u&gt;</code>, `half</p>' in text
     assert "<dd>&lt;i&gt;</dd>" in text
 
 

@@ -49,7 +49,7 @@ def test_what_the_page_says_first_is_what_is_claimed(page):
         "Answers Figure 1 of the paper. From 24 cells, 1 failed.",
         "n = 2 to 3",
         "Dashed: the untrained twin.",
-        "There is no column `sharpness`.",
+        "There is no column sharpness",
         "alexnet 24 cells: 23 done, 1 failed",
         "failed: Diverged: the loss of epoch 3 is no longer finite",
         "netcaliper study run studies/frivolous_units.toml --scale small -o frivolous --workers 2",

@@ -52,7 +52,7 @@ def fill(template: str, figures: Iterable[Figure], **words: Any) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"breakable": _breakable, "together": _together}
+    environment.filters |= {"breakable": _breakable, "prose": _prose}
     style = loader.get_source(environment, "page.css")[0].replace("{{ swatches }}", _swatches())
     specs = {figure.name: figure.spec() for figure in figures}
     return environment.get_template(template).render(
@@ -86,9 +86,9 @@ def _breakable(name: str) -> Markup:
     return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(name))))
 
 
-def _together(text: str) -> str:
-    """Keep a number and its percent sign on one line."""
-    return text.replace(" %", "\u00a0%")
+def _prose(text: str) -> Markup:
+    """Keep a number and its percent sign on one line, and set names in backticks as names."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)).replace(" %", "\u00a0%")))
 
 
 def _swatches() -> str:
