@@ -1,4 +1,4 @@
-"""Which signatures are checked while tests run: all at the top of a file or class, and inner ones that name shapes."""
+"""Which signatures are checked while tests run: those that name shapes. The types of the others pyright checks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +9,13 @@ from jaxtyping import jaxtyped
 def checked(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
     """Stand in for ``jaxtyping.jaxtyped`` in what the import hook of jaxtyping writes before every function.
 
-    Inner functions are made anew, and decorated anew, whenever the outer one runs, and code is written for it each
-    time. Taps on a graph are such functions: a third of the time of some tests went there.
+    A check takes tens of microseconds a call, and an inner function is made and decorated anew whenever the outer one
+    runs: without shapes in the signature that is a third of the time of some tests, for nothing that pyright misses.
     """
 
     def decorate(defined: Any) -> Any:
         hints = getattr(defined, "__annotations__", {}).values()
-        inner = "<locals>" in getattr(defined, "__qualname__", "") and not isinstance(defined, type)
-        if inner and not any("jaxtyping" in str(hint) for hint in hints):
+        if not any("jaxtyping" in str(hint) for hint in hints):
             return defined
         return jaxtyped(defined, typechecker=typechecker)
 

@@ -56,8 +56,7 @@ def visit(browser, tmp_path):
         context.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 @pytest.mark.parametrize(("name", "count"), [("small", 6), ("whole", 8)])
 def test_the_page_draws_and_asks_for_nothing(visit, name, count, width, scheme):
     reading = {"small": readings.small, "whole": readings.whole}[name]()
@@ -238,8 +237,7 @@ def test_a_page_of_six_hundred_layers_opens(visit):
     assert said == []
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_a_page_of_a_linearization_draws_and_asks_for_nothing(visit, width, scheme):
     page, said, asked, address = visit(linearization_readings.swept(), width, scheme)
     assert [url for url in asked if not url.startswith("data:")] == [address]

@@ -13,7 +13,7 @@ from netcaliper.trace.paths import walk
 from netcaliper.trace.program import tensors_of
 from path_oracle import Network, Node, Spec, enumerate_paths, example, random_sets, random_spec
 
-NETWORKS, AT_ONCE, SETS = 200, 10, 4
+NETWORKS, AT_ONCE, SETS = 100, 10, 4
 
 
 def length(forward, example: Tensor | None = None, **parts: Any):

@@ -8,9 +8,10 @@ from safetensors.numpy import load_file
 from scipy.stats import binomtest
 
 from netcaliper.errors import StudyError
+from netcaliper.feed import traced as feed_traced
 from netcaliper.fit.train import accuracy
 from netcaliper.specs.model import load_model
-from netcaliper.study.cells import trained
+from netcaliper.study.cells import train_cell, trained
 from netcaliper.trace.batches import IGNORED
 from netcaliper.zoo.bleu import translation_bleu
 from netcaliper.zoo.data import Options, digits
@@ -120,6 +121,17 @@ def test_what_cannot_be_read(ran):
         cells.run("train", training(read={"layers": {"at": [9]}}), name=folder.name)
     with pytest.raises(StudyError, match="`read.layers` has no option `pases`; did you mean `passes`"):
         cells.run("train", training(read={"layers": {"pases": 3}}), name=folder.name)
+
+
+def test_the_final_network_is_traced_once_for_all_that_read_it(ran, monkeypatch):
+    cells, _, rows = ran
+    traced = []
+    for module in (train_cell, feed_traced):
+        inner = module.trace
+        monkeypatch.setattr(module, "trace", lambda *a, inner=inner, **k: traced.append(1) or inner(*a, **k))
+    _, same = cells.run("train", training(read=READ), name="counted")
+    assert len(traced) == 2, "the first network for the width, the final one for its path lengths and the width"
+    assert same == rows
 
 
 def test_a_translation_has_its_bleu(tmp_path):

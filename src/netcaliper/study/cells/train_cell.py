@@ -1,13 +1,12 @@
 """A training and what is read of it: the rows of a cell of kind ``train``."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import safetensors.numpy
-from torch import nn
 
 from netcaliper.errors import InputError, StudyError, TraceError
 from netcaliper.fit.train import accuracy
@@ -23,6 +22,7 @@ from netcaliper.study.cells.trained import Trained, kept_epochs, trained
 from netcaliper.study.place import Place
 from netcaliper.trace.batches import batches, first_batch
 from netcaliper.trace.form import form_of
+from netcaliper.trace.graph import Graph
 from netcaliper.trace.trace import trace
 from netcaliper.zoo.bleu import translation_bleu
 from netcaliper.zoo.translation import Pairs
@@ -88,6 +88,15 @@ class _Cell:
         return self.done.network(self.done.epochs)
 
     @cached_property
+    def graph(self) -> Graph | None:
+        """The final network, traced once for all that reads it; ``None`` for one that cannot be followed."""
+        model = self.final.model
+        try:
+            return trace(model, first_batch(self.data.test, form=form_of(model)), name=self.final.name)
+        except (TraceError, InputError):
+            return None
+
+    @cached_property
     def data(self) -> CellData:
         return self.done.data(self.place.folders, self.final)
 
@@ -114,8 +123,9 @@ class _Cell:
         return Subject(network, self.data, self.done.seed, file.with_suffix(""), tell)
 
     def read(self, name: str, epoch: int, options: Mapping[str, Any]) -> dict[str, Any]:
-        subject = self.subject(self.done.network(epoch), name, self.file(name, epoch))
-        return NETWORK_READERS[name](subject, options)
+        last = epoch == self.done.epochs
+        subject = self.subject(self.final if last else self.done.network(epoch), name, self.file(name, epoch))
+        return NETWORK_READERS[name](replace(subject, graph=self.graph) if last else subject, options)
 
     def kernel(self, options: Mapping[str, Any], kept: list[int]) -> Mapping[Any, Any]:
         subject = self.subject(self.final, "kernel", self.file("kernel"))
@@ -132,7 +142,7 @@ class _Cell:
         written = {"bleu": translation_bleu(model, pairs).score} if isinstance(pairs, Pairs) else {}
         return written | {
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            **_path_lengths(model, self.data.test),
+            **_path_lengths(self.graph),
             "train_accuracy": accuracy(model, self.data.train),
             "test_accuracy": right.value,
             "test_low": right.low,
@@ -142,10 +152,12 @@ class _Cell:
         }
 
 
-def _path_lengths(model: nn.Module, data: Iterable[Any]) -> dict[str, float | None]:
+def _path_lengths(graph: Graph | None) -> dict[str, float | None]:
     """Return the path lengths on paper, where all units bend; ``None`` for a network that cannot be followed."""
     try:
-        found = path_length(trace(model, first_batch(data, form=form_of(model))))
+        found = path_length(graph) if graph else None
     except (TraceError, InputError):
+        found = None
+    if found is None:
         return {"path_length": None, "path_length_normalized": None}
     return {"path_length": found.mean, "path_length_normalized": found.normalized}

@@ -33,7 +33,7 @@ def read(subject: Subject, options: Mapping[str, Any]) -> dict[str, Any]:
     chosen = checked_options("layers", options, OPTIONS)
     network, make = subject.network, subject.network.twin
     reading = read_layers(
-        network.model,
+        subject.model,
         subject.data.test,
         chosen["layers"],
         features=chosen["features"],

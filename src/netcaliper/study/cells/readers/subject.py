@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from netcaliper.specs.loaded import LoadedModel
 from netcaliper.study.cells.cell_data import CellData
+from netcaliper.trace.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Subject:
         seed: of the training, and of the reading.
         folder: where the reading is kept.
         tell: called with ``(phase, done, total)`` as it goes on.
+        graph: of the network, where it is traced already: that takes as long as training a small one for an epoch.
     """
 
     network: LoadedModel
@@ -25,3 +29,9 @@ class Subject:
     seed: int
     folder: Path
     tell: Callable[[str, int, int], None]
+    graph: Graph | None = None
+
+    @property
+    def model(self) -> nn.Module | Graph:
+        """What is measured."""
+        return self.graph or self.network.model

@@ -31,7 +31,7 @@ def read(subject: Subject, options: Mapping[str, Any]) -> dict[str, Any]:
     chosen = checked_options("width", options, OPTIONS)
     network, make = subject.network, subject.network.twin
     reading = measure(
-        network.model,
+        subject.model,
         some_of(subject.data.test, chosen["examples"], subject.seed),
         seed=subject.seed,
         mode=chosen["mode"],
