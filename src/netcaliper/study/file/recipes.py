@@ -1,7 +1,6 @@
 """Whether a training could be made at all, before any is: its recipe, and the arguments of a network of the zoo."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
@@ -16,17 +15,20 @@ from netcaliper.zoo.models import ZOO
 BY_STUDY = ("seed",)
 """Fields of a recipe that are an axis."""
 
+VALUES: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(kind) for name, kind in get_type_hints(Recipe).items() if name not in BY_STUDY
+} | {"scale": TypeAdapter(float)}
+"""By key what ``recipe`` takes; made once, a grid has hundreds of points."""
+
 
 def recipe_problem(training: Training) -> tuple[str, str] | None:
     """Return what keeps a point of a family from being trained: the key, and words with the remedy."""
-    known = [field.name for field in fields(Recipe) if field.name not in BY_STUDY] + ["scale"]
-    types = get_type_hints(Recipe) | {"scale": float}
     for name, value in training.recipe.items():
         if name in BY_STUDY:
             return "recipe", f"`recipe.{name}` is an axis; give it there."
-        if name not in known:
-            return "recipe", _unknown(name, known, "recipe")
-        if wrong := _wrong_type(value, types[name]):
+        if name not in VALUES:
+            return "recipe", _unknown(name, list(VALUES), "recipe")
+        if wrong := _wrong_type(value, VALUES[name]):
             return "recipe", f"`recipe.{name}` = {value!r}: {wrong}."
     if "epochs" not in training.recipe and training.updates is None:
         return "recipe", "neither `recipe.epochs` nor `updates` says how long to train; give one."
@@ -51,9 +53,9 @@ def _network_problem(model: str, arguments: Mapping[str, object]) -> tuple[str, 
     return next((("arguments", _unknown(one, known, "arguments")) for one in arguments if one not in known), None)
 
 
-def _wrong_type(value: object, asked: Any) -> str | None:
+def _wrong_type(value: object, asked: TypeAdapter[Any]) -> str | None:
     try:
-        TypeAdapter(asked).validate_python(value, strict=True)  # true is no 1, and "1" is none either
+        asked.validate_python(value, strict=True)  # true is no 1, and "1" is none either
     except ValidationError as error:
         return error.errors()[0]["msg"]
     return None
